@@ -1,0 +1,54 @@
+# make demo and make test need only Python 3.11 or newer and make; everything else goes into .venv.
+# PYTHON=… chooses the interpreter, NEW=1 makes the environment anew.
+
+VENV ?= .venv
+VENV15 ?= .venv-duckdb15
+BIN = $(VENV)/bin
+ARGS ?=
+
+.PHONY: help demo test test-duckdb15 lint types check docs build clean
+
+help:
+	@echo 'make demo            install, save the shipped results, ask SQL across them, get one back byte for byte'
+	@echo 'make test            install and run every test      (ARGS="-k name" is handed to pytest)'
+	@echo 'make test-duckdb15   the same tests with duckdb 1.5'
+	@echo 'make lint types      ruff, mypy                      make check: these and the tests'
+	@echo 'make docs            write docs/cli.md from the help texts'
+	@echo 'make build           sdist and wheel into dist/'
+	@echo 'make clean           remove what make made'
+
+demo: $(VENV)/.stamp
+	@$(BIN)/python examples/demo.py .demo/lake
+
+test: $(VENV)/.stamp
+	$(BIN)/python -m pytest $(ARGS)
+
+test-duckdb15: $(VENV15)/.stamp
+	$(VENV15)/bin/python -m pytest $(ARGS)
+
+lint: $(VENV)/.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.stamp
+	$(BIN)/mypy
+
+check: lint types test
+
+docs: $(VENV)/.stamp
+	$(BIN)/python docs/make_cli.py
+
+build: $(VENV)/.stamp
+	$(BIN)/python -m pip install --quiet build
+	$(BIN)/python -m build --outdir dist .
+
+# An environment is made once, and again when what it is made from changed.
+$(VENV)/.stamp: pyproject.toml .ci/venv
+	@sh .ci/venv $(VENV) -e '.[dev]'
+
+$(VENV15)/.stamp: pyproject.toml .ci/venv
+	@sh .ci/venv $(VENV15) -e '.[test]' 'duckdb==1.5.*'
+
+clean:
+	rm -rf $(VENV) $(VENV15) .demo dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""Benchmarks of lakestore, and the seeded documents that they and the tests run on."""

@@ -1,0 +1,248 @@
+-- Statements by name. `-- name: x` begins one, the comment lines after it say what it is for;
+-- `{x}` inside a statement stands for the text of x.
+-- Order of locks, everywhere: results by task_id, then data files by file_id.
+
+
+-- name: session
+-- Times come as UTC, and a snapshot of many results is not worth compiling.
+SET TimeZone TO 'UTC'; SET DateStyle TO 'ISO'; SET jit TO off; SET default_transaction_isolation TO 'read committed'
+
+-- name: begin
+BEGIN
+
+-- name: begin_snapshot
+BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY
+
+-- name: commit
+COMMIT
+
+-- name: rollback
+ROLLBACK
+
+-- name: durable
+-- A server told not to wait for its log is told otherwise for this transaction; stronger settings stay.
+SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'
+
+-- name: lock_write
+-- Held until the transaction has ended in either way: whoever gets it afterwards sees the final state.
+SELECT pg_advisory_xact_lock(%(lock)s)
+
+-- name: lock_patience
+SELECT set_config('lock_timeout', %(milliseconds)s, true)
+
+-- name: find_write
+SELECT pg_is_in_recovery(),
+       EXISTS (SELECT FROM backtest_results WHERE write_id = %(write_id)s)
+       OR EXISTS (SELECT FROM deleted_results WHERE write_id = %(write_id)s)
+
+-- name: find_let_go
+SELECT pg_is_in_recovery(),
+       EXISTS (SELECT FROM deleted_results WHERE write_id = %(write_id)s)
+
+
+-- name: schema_state
+SELECT to_regclass('lakestore_schema') IS NOT NULL, current_setting('server_encoding')
+
+-- name: schema_lock
+SELECT pg_advisory_xact_lock(7813571003418391553)
+
+-- name: schema_version
+SELECT max(version) FROM lakestore_schema
+
+-- name: insert_schema_version
+INSERT INTO lakestore_schema (version) VALUES (%(version)s)
+
+-- name: lake
+SELECT lake_id, format_version, partition, numbers FROM lake
+
+-- name: insert_lake
+INSERT INTO lake (lake_id, format_version, partition, numbers, next_field_id)
+VALUES (%(lake_id)s, %(format_version)s, %(partition)s, %(numbers)s, %(next_field_id)s)
+
+-- name: settings
+SELECT name, setting FROM pg_settings WHERE name = ANY (%(names)s)
+
+-- name: server_facts
+SELECT current_database(), current_user::text, pg_is_in_recovery()
+
+
+-- name: schema_counter
+SELECT schema_counter FROM lake
+
+-- name: lock_lake
+-- Changes of tables and columns take their turn here: short, and rare.
+SELECT schema_counter, next_field_id FROM lake FOR UPDATE
+
+-- name: advance_lake
+UPDATE lake SET schema_counter = schema_counter + 1, next_field_id = %(next_field_id)s
+
+-- name: lake_tables
+SELECT name, key FROM lake_tables ORDER BY name
+
+-- name: lake_columns
+SELECT table_name, field_id, parent, key, name, type, wide FROM lake_columns ORDER BY field_id
+
+-- name: columns_of
+SELECT table_name, field_id, parent, key, name, type, wide FROM lake_columns
+WHERE table_name = %(table)s ORDER BY field_id
+
+-- name: key_of_table
+SELECT key FROM lake_tables WHERE name = %(table)s
+
+-- name: table_of_key
+SELECT name FROM lake_tables
+WHERE hashtextextended(key, 0) = hashtextextended(%(key)s COLLATE "C", 0)
+  AND hashtextextended(key, 1) = hashtextextended(%(key)s COLLATE "C", 1)
+  AND key = %(key)s
+
+-- name: insert_table
+INSERT INTO lake_tables (name, key) VALUES (%(name)s, %(key)s)
+
+-- name: insert_column
+INSERT INTO lake_columns (field_id, table_name, parent, key, name, type, wide)
+VALUES (%(field_id)s, %(table)s, %(parent)s, %(key)s, %(name)s, %(type)s, %(wide)s)
+
+-- name: update_column
+UPDATE lake_columns SET type = %(type)s, wide = %(wide)s WHERE field_id = %(field_id)s
+
+
+-- name: insert_files
+-- Files and what each result has of them, in one statement: its plan never walks the files there are.
+WITH added AS (
+    INSERT INTO data_files (path, table_name, strategy, run_date, rows, bytes, sha256)
+    SELECT * FROM unnest(%(path)s::text[], %(table)s::text[], %(strategy)s::text[], %(run_date)s::date[],
+                         %(rows)s::bigint[], %(bytes)s::bigint[], %(sha256)s::bytea[])
+    RETURNING file_id, path
+)
+INSERT INTO result_files (write_id, task_id, file_id, first_row, rows)
+SELECT s.write_id, s.task_id, added.file_id, s.first_row, s.rows
+FROM unnest(%(span_write_id)s::uuid[], %(span_task_id)s::text[], %(span_path)s::text[],
+            %(span_first_row)s::bigint[], %(span_rows)s::bigint[])
+     AS s (write_id, task_id, path, first_row, rows)
+JOIN added ON added.path = s.path
+
+-- name: written_columns
+task_id, strategy, strategies, status, created_at, file_size, json_size, run_date, sha256, profile,
+fidelity, fidelity_bytes, write_id, replaces, saved_at, tables, params, metrics
+
+-- name: written_values
+%(task_id)s, %(strategy)s, %(strategies)s::text[], %(status)s, %(created_at)s, %(file_size)s, %(json_size)s,
+%(run_date)s, %(sha256)s, %(profile)s, %(fidelity)s, %(fidelity_bytes)s, %(write_id)s, %(replaces)s::uuid,
+%(saved_at)s, %(tables)s::jsonb, %(params)s::jsonb, %(metrics)s::jsonb
+
+-- name: insert_result
+INSERT INTO backtest_results ({written_columns}) VALUES ({written_values})
+
+-- name: replace_result
+-- In place, so that whoever waits for the row finds the new version in it.
+UPDATE backtest_results SET ({written_columns}) = ROW ({written_values}) WHERE task_id = %(task_id)s
+
+-- name: lock_results
+SELECT task_id, write_id FROM backtest_results WHERE task_id = ANY (%(task_ids)s) ORDER BY task_id FOR UPDATE
+
+-- name: live_writes
+SELECT task_id, write_id FROM backtest_results WHERE task_id = ANY (%(task_ids)s) ORDER BY task_id
+
+-- name: lock_files
+-- Two that share a file must not each take the other for alive.
+SELECT file_id FROM data_files
+WHERE let_go_at IS NULL AND file_id IN (SELECT file_id FROM result_files WHERE write_id = ANY (%(write_ids)s))
+ORDER BY file_id FOR UPDATE
+
+-- name: archive_results
+INSERT INTO deleted_results (write_id, task_id, let_go_at, reason, row)
+SELECT write_id, task_id, now(), %(reason)s, to_jsonb(r) FROM backtest_results r WHERE write_id = ANY (%(write_ids)s)
+
+-- name: remove_results
+DELETE FROM backtest_results WHERE write_id = ANY (%(write_ids)s)
+
+-- name: let_files_go
+UPDATE data_files f SET let_go_at = now()
+WHERE let_go_at IS NULL
+  AND file_id IN (SELECT file_id FROM result_files WHERE write_id = ANY (%(write_ids)s))
+  AND NOT EXISTS (SELECT FROM result_files s JOIN backtest_results r USING (write_id) WHERE s.file_id = f.file_id)
+
+-- name: mark_dead_rows
+-- After let_files_go: what is still alive here is alive for others.
+INSERT INTO dead_rows (file_id, task_id)
+SELECT DISTINCT s.file_id, s.task_id
+FROM result_files s JOIN data_files f USING (file_id)
+WHERE s.write_id = ANY (%(write_ids)s) AND f.let_go_at IS NULL
+ON CONFLICT DO NOTHING
+
+
+-- name: result_columns
+task_id, strategy, status, created_at, file_size, json_size, run_date, strategies, encode(sha256, 'hex'), profile,
+fidelity, fidelity_bytes, write_id, saved_at, tables::text, params::text, metrics::text
+
+-- name: result
+SELECT {result_columns} FROM backtest_results WHERE task_id = %(task_id)s
+
+-- name: result_with_spans
+-- OFFSET 0 fixes the order of the join: a plan kept since the catalog was empty must not walk all files.
+SELECT {result_columns}, spans.*
+FROM backtest_results r
+CROSS JOIN LATERAL (
+    SELECT array_agg(f.path ORDER BY f.table_name, f.file_id, s.first_row),
+           array_agg(f.table_name ORDER BY f.table_name, f.file_id, s.first_row),
+           array_agg(f.strategy ORDER BY f.table_name, f.file_id, s.first_row),
+           array_agg(s.first_row ORDER BY f.table_name, f.file_id, s.first_row),
+           array_agg(s.rows ORDER BY f.table_name, f.file_id, s.first_row),
+           array_agg(f.sha256 ORDER BY f.table_name, f.file_id, s.first_row),
+           array_agg(f.bytes ORDER BY f.table_name, f.file_id, s.first_row)
+    FROM result_files s
+    CROSS JOIN LATERAL (SELECT * FROM data_files d WHERE d.file_id = s.file_id OFFSET 0) f
+    WHERE s.write_id = r.write_id AND f.let_go_at IS NULL
+) AS spans
+WHERE r.task_id = %(task_id)s
+
+-- name: page
+-- One page, newest first; `after` is the last (created_at, task_id) of the page before.
+created_at >= coalesce(%(since)s::timestamptz, '-infinity')
+AND created_at < coalesce(%(until)s::timestamptz, 'infinity')
+AND created_at <= coalesce(%(after_time)s::timestamptz, 'infinity')
+AND (created_at < coalesce(%(after_time)s::timestamptz, 'infinity') OR task_id > %(after_id)s COLLATE "C")
+
+-- name: results
+SELECT {result_columns} FROM backtest_results
+WHERE {page}
+ORDER BY created_at DESC, task_id LIMIT %(limit)s
+
+-- name: results_by_status
+SELECT {result_columns} FROM backtest_results
+WHERE {page} AND left(status, 64) = left(%(status)s, 64) AND status = %(status)s
+ORDER BY created_at DESC, task_id LIMIT %(limit)s
+
+-- name: results_by_strategy
+-- Documents of several strategies are found by each of them, through an index of their own.
+SELECT {result_columns} FROM (
+    (SELECT * FROM backtest_results
+     WHERE {page} AND strategy = %(strategy)s AND (%(status)s::text IS NULL OR status = %(status)s::text)
+     ORDER BY created_at DESC, task_id LIMIT %(limit)s)
+    UNION ALL
+    (SELECT * FROM backtest_results
+     WHERE {page} AND cardinality(strategies) > 1 AND strategies @> ARRAY[%(strategy)s::text]
+       AND strategy <> %(strategy)s AND (%(status)s::text IS NULL OR status = %(status)s::text)
+     ORDER BY created_at DESC, task_id LIMIT %(limit)s)
+) r
+ORDER BY created_at DESC, task_id LIMIT %(limit)s
+
+
+-- name: live_files
+SELECT f.table_name, f.path, f.strategy, f.run_date, f.rows, f.bytes, d.dead
+FROM data_files f
+LEFT JOIN (
+    SELECT file_id, array_agg(task_id ORDER BY task_id) AS dead FROM dead_rows GROUP BY file_id
+) d USING (file_id)
+WHERE f.let_go_at IS NULL AND (%(tables)s::text[] IS NULL OR f.table_name = ANY (%(tables)s::text[]))
+ORDER BY f.table_name, f.strategy, f.run_date, f.file_id
+
+-- name: copy_results
+-- Times as microseconds and days since 1970, so that no text form of a time has to be agreed on.
+COPY (
+    SELECT task_id, strategy, CASE WHEN strategies <> ARRAY[strategy] THEN to_json(strategies)::text END,
+           status, (extract(epoch FROM created_at) * 1000000)::bigint, run_date - DATE '1970-01-01',
+           file_size, json_size, profile, fidelity, fidelity_bytes, encode(sha256, 'hex'),
+           (extract(epoch FROM saved_at) * 1000000)::bigint, params::text, metrics::text, tables::text, write_id
+    FROM backtest_results ORDER BY created_at DESC, task_id
+) TO STDOUT (FORMAT csv)

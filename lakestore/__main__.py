@@ -1,0 +1,6 @@
+"""`python -m lakestore`: the command line."""
+
+from lakestore.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,225 @@
+"""The catalog of one lake: the door to everything that stands in Postgres."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from types import TracebackType
+from typing import Final
+from uuid import UUID
+
+from lakestore.catalog import columns, commits, reads, schema, snapshot
+from lakestore.catalog.connect import Connection, Connections
+from lakestore.catalog.snapshot import Snapshot
+from lakestore.catalog.sql import queries
+from lakestore.model import LakeTable, NewColumn, NewFile, NewResult, Numbers, Partition, ResultInfo, RowSpan, SqlType
+
+_SETTINGS: Final = (
+    "server_version",
+    "server_encoding",
+    "fsync",
+    "full_page_writes",
+    "synchronous_commit",
+    "wal_sync_method",
+    "data_checksums",
+    "max_connections",
+    "default_transaction_read_only",
+)
+
+
+class Catalog:
+    """What is in a lake, and the one place where that changes; safe for threads and forked children."""
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+        self._lock = threading.Lock()
+        self._tables: tuple[int, dict[str, LakeTable]] | None = None
+
+    @classmethod
+    def open(
+        cls,
+        conninfo: str,
+        *,
+        lake_id: UUID,
+        partition: Partition,
+        numbers: Numbers,
+        where: str,
+        create: bool = True,
+    ) -> Catalog:
+        """Connect to the catalog of a lake; an empty database is made one, an older one is upgraded.
+
+        Args:
+            conninfo: a DSN, as a URL or as `key=value` pairs.
+            lake_id: the id that stands in the lake's directory.
+            partition, numbers: how the lake is told to store; the catalog must say the same.
+            where: what messages call a catalog behind a socket, such as the lake's path.
+            create: whether an empty database may be made a catalog.
+
+        Raises:
+            CatalogError: it cannot be reached, is another lake's, or of a newer version.
+        """
+        connections = Connections(conninfo, where=where)
+        try:
+            schema.prepare(connections, schema.LakeIdentity(lake_id, partition, numbers), create=create)
+        except BaseException:
+            connections.close()
+            raise
+        return cls(connections)
+
+    @property
+    def place(self) -> str:
+        """Where the catalog is, for messages: host, port and database, or the lake."""
+        return self._connections.place
+
+    def tables(self) -> dict[str, LakeTable]:
+        """Return the lake tables by name as they are now (kept here while nothing changes them)."""
+
+        def work(conn: Connection) -> dict[str, LakeTable]:
+            counter = columns.read_counter(conn)
+            with self._lock:
+                kept = self._tables
+            if kept is not None and kept[0] == counter:
+                return kept[1]
+            # Read after the counter: a change in between is seen, and looked for once more next time.
+            found = columns.read_tables(conn)
+            with self._lock:
+                self._tables = (counter, found)
+            return found
+
+        return dict(self._connections.run("read the lake's tables", work))
+
+    def table_for(self, key: str, wanted: str) -> str:
+        """Return the name of the lake table that stands for a key of documents; reserved if it is new.
+
+        Args:
+            key: the key as JSON text.
+            wanted: the name wished for; `__2`, `__3`, … is appended while it is taken.
+
+        Raises:
+            InvalidInputError: the key cannot be stored.
+            CatalogError: the catalog cannot be reached or changed.
+        """
+        return columns.table_for(self._connections, key, wanted)
+
+    def reserve(
+        self,
+        table: str,
+        wishes: Sequence[NewColumn],
+        *,
+        widen: Sequence[int] = (),
+        mark_wide: Sequence[int] = (),
+        settype: Mapping[int, SqlType] | None = None,
+    ) -> LakeTable:
+        """Give a table new columns and change types as far as allowed; return the table as it is afterwards.
+
+        A wish whose parent and key are there gets that column, as it is; but one of type NULL takes the wish's
+        type, and a BIGINT its mark of wide integers. Doing it twice does nothing more.
+
+        Args:
+            widen: BIGINT columns to become DOUBLE; left as they are if wide integers were stored.
+            mark_wide: BIGINT columns that are to store integers beyond ±2**53; left if they are DOUBLE by now.
+            settype: first real types of columns of type NULL; left if they have one by now.
+
+        Raises:
+            NotFoundError: there is no such table.
+            InvalidInputError: a wish names a column that is not there.
+            CatalogError: the catalog cannot be reached or changed.
+        """
+        return columns.reserve(self._connections, table, columns.Wishes(wishes, widen, mark_wide, settype or {}))
+
+    def commit(self, results: Sequence[NewResult], files: Sequence[NewFile], *, replace: bool = False) -> None:
+        """Make results and their files visible, all at once; on return they are durable.
+
+        Committing the same writes again is a success. With `replace`, a result that is there is let go, provided
+        that it is the one named by `replaces`, if that is given.
+
+        Raises:
+            AlreadyExistsError: a task_id is there, and `replace` is false.
+            ConflictError: the result to be replaced is not the live one any more.
+            InvalidInputError: what was given does not fit together or cannot be stored.
+            CommitUnknownError: the connection was lost and the end could not be found out: keep the files.
+            CatalogError: any other one; nothing was done.
+            KeyboardInterrupt: and whatever else is no LakestoreError: the end is not known, keep the files.
+        """
+        commits.commit(self._connections, results, files, replace=replace)
+
+    def delete(self, task_id: str) -> UUID | None:
+        """Let a result go; return the write that was live, None if there was none.
+
+        Raises:
+            CommitUnknownError: the connection was lost and the end could not be found out.
+            CatalogError: any other one; nothing was done.
+        """
+        return commits.delete(self._connections, task_id)
+
+    def get(self, task_id: str) -> ResultInfo | None:
+        """Return what the catalog knows of a live result, None if there is none."""
+        return reads.get(self._connections, task_id)
+
+    def locate(self, task_id: str) -> tuple[ResultInfo, tuple[RowSpan, ...]] | None:
+        """Return a live result and where its rows are, seen in one statement; None if there is none."""
+        return reads.locate(self._connections, task_id)
+
+    def results(
+        self,
+        *,
+        strategy: str | None = None,
+        status: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int = 100,
+        after: tuple[datetime, str] | None = None,
+    ) -> list[ResultInfo]:
+        """Return live results, newest first (by `created_at` descending, then `task_id`).
+
+        Args:
+            strategy: only results with this strategy; one of several counts.
+            since, until: only `since <= created_at < until`; without zone: UTC.
+            after: `(created_at, task_id)` of the last result of the page before.
+
+        Raises:
+            InvalidInputError: the limit is negative.
+            CatalogError: the catalog cannot be reached.
+        """
+        return reads.results(
+            self._connections, strategy=strategy, status=status, since=since, until=until, limit=limit, after=after
+        )
+
+    def snapshot(self, tables: Sequence[str] | None = None, *, results: bool = True) -> Snapshot:
+        """Return the live files, the lake tables and the live results, all of one instant.
+
+        Args:
+            tables: only files of these lake tables (`results` is one); None: of all.
+            results: whether the live results are wanted too.
+
+        Raises:
+            CatalogError: the catalog cannot be reached.
+        """
+        return snapshot.read(self._connections, tables, results=results)
+
+    def settings(self) -> dict[str, str]:
+        """Return the server's settings that matter for durability, by name, with the database and the role."""
+        q = queries()
+
+        def work(conn: Connection) -> dict[str, str]:
+            found: dict[str, str] = dict(conn.execute(q["settings"], {"names": list(_SETTINGS)}).fetchall())
+            database, role, standby = conn.execute(q["server_facts"]).fetchall()[0]
+            return {**found, "database": database, "role": role, "standby": "on" if standby else "off"}
+
+        return self._connections.run("read the server's settings", work)
+
+    def close(self) -> None:
+        """Close the connections; calling it twice is fine."""
+        self._connections.close()
+
+    def __enter__(self) -> Catalog:
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Catalog({self.place})"

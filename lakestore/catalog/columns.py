@@ -1,0 +1,230 @@
+"""Lake tables and their columns: names and field ids are given out here, once and for ever."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from lakestore.catalog.connect import Connection, Connections
+from lakestore.catalog.failures import is_storable
+from lakestore.catalog.sql import queries
+from lakestore.errors import CatalogError, InvalidInputError, NotFoundError
+from lakestore.model import OWN_COLUMNS, Column, LakeTable, NewColumn, SqlType
+
+MAX_TABLE_NAME: Final = 64
+_TAKEN_TABLES: Final = frozenset({"results"})
+
+
+def read_counter(conn: Connection) -> int:
+    """Return the number that grows with each change of a table or column."""
+    row = conn.execute(queries()["schema_counter"]).fetchone()
+    if row is None:
+        raise CatalogError("the catalog does not say whose it is (its table lake is empty): restore it")
+    return int(row[0])
+
+
+def read_tables(conn: Connection) -> dict[str, LakeTable]:
+    """Return all lake tables by name, their columns in order of field id."""
+    keys: dict[str, str] = dict(conn.execute(queries()["lake_tables"]).fetchall())
+    columns: dict[str, list[Column]] = {name: [] for name in keys}
+    for table, *rest in conn.execute(queries()["lake_columns"]).fetchall():
+        columns[table].append(Column(*rest))
+    return {name: LakeTable(name, key, tuple(columns[name])) for name, key in keys.items()}
+
+
+def table_for(connections: Connections, key: str, wanted: str) -> str:
+    """Return the lake table that stands for `key`, a new one near the wanted name if there is none.
+
+    Args:
+        key: the key in the documents as JSON text.
+        wanted: the name wished for; what a table cannot be called is replaced by `_`.
+
+    Raises:
+        InvalidInputError: the key cannot be stored.
+        CatalogError: the catalog cannot be reached or changed.
+    """
+    if not is_storable(key):
+        raise InvalidInputError(f"table key {key!r} holds NUL or a lone surrogate: give it as ASCII JSON text")
+    q = queries()
+
+    def work(conn: Connection) -> str:
+        if found := conn.execute(q["table_of_key"], {"key": key}).fetchone():
+            return str(found[0])
+        with conn.transaction():
+            conn.execute(q["durable"])
+            _, next_field_id = _lock(conn)
+            if found := conn.execute(q["table_of_key"], {"key": key}).fetchone():
+                return str(found[0])
+            name = free_table_name(wanted, {row[0] for row in conn.execute(q["lake_tables"])})
+            conn.execute(q["insert_table"], {"name": name, "key": key})
+            conn.execute(q["advance_lake"], {"next_field_id": next_field_id})
+            return name
+
+    return connections.run(f"reserve a lake table for {key}", work)
+
+
+def free_table_name(wanted: str, taken: Collection[str]) -> str:
+    """Return a name of `[a-z0-9_]{1,64}` near `wanted` that is neither taken nor lakestore's own."""
+    stem = re.sub(r"[^a-z0-9_]", "_", wanted.lower()).lstrip("_")[:MAX_TABLE_NAME] or "table"
+    name, number = stem, 1
+    while name in taken or name in _TAKEN_TABLES:
+        number += 1
+        suffix = f"__{number}"
+        name = stem[: MAX_TABLE_NAME - len(suffix)] + suffix
+    return name
+
+
+def _lock(conn: Connection) -> tuple[int, int]:
+    row = conn.execute(queries()["lock_lake"]).fetchone()
+    if row is None:
+        raise CatalogError("the catalog does not say whose it is (its table lake is empty): restore it")
+    return int(row[0]), int(row[1])
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What one save needs of a table's columns; see `Catalog.reserve`."""
+
+    new: Sequence[NewColumn] = ()
+    widen: Sequence[int] = ()
+    mark_wide: Sequence[int] = ()
+    settype: Mapping[int, SqlType] | None = None
+
+
+def reserve(connections: Connections, table: str, wishes: Wishes) -> LakeTable:
+    """Give a table the columns wished for, in one short transaction, and return it as it is afterwards."""
+    for wish in wishes.new:
+        if not (is_storable(wish.key) and is_storable(wish.name)):
+            raise InvalidInputError(
+                f"{table}: column {wish.name!r} holds NUL or a lone surrogate: give its key as ASCII JSON text"
+            )
+    q = queries()
+
+    def work(conn: Connection) -> LakeTable:
+        with conn.transaction():
+            with conn.pipeline():
+                conn.execute(q["durable"])
+                lock = conn.execute(q["lock_lake"])
+                named = conn.execute(q["key_of_table"], {"table": table})
+                rows = conn.execute(q["columns_of"], {"table": table})
+            numbers, key = lock.fetchone(), named.fetchone()
+            if numbers is None:
+                raise CatalogError("the catalog does not say whose it is (its table lake is empty): restore it")
+            if key is None:
+                raise NotFoundError(f"lake table '{table}' is not in the catalog; reserve it first")
+            before = tuple(Column(*row[1:]) for row in rows.fetchall())
+            after = plan(table, before, wishes, next_field_id=numbers[1])
+            _write(conn, table, before, after, next_field_id=numbers[1])
+            return LakeTable(table, key[0], after)
+
+    return connections.run(f"reserve columns of '{table}'", work)
+
+
+def _write(
+    conn: Connection, table: str, before: tuple[Column, ...], after: tuple[Column, ...], *, next_field_id: int
+) -> None:
+    if before == after:
+        return
+    q = queries()
+    new = after[len(before) :]
+    with conn.pipeline():
+        for column in new:
+            conn.execute(
+                q["insert_column"],
+                {
+                    "field_id": column.field_id,
+                    "table": table,
+                    "parent": column.parent,
+                    "key": column.key,
+                    "name": column.name,
+                    "type": column.type,
+                    "wide": column.wide,
+                },
+            )
+        for old, now in zip(before, after, strict=False):
+            if old != now:
+                conn.execute(q["update_column"], {"field_id": now.field_id, "type": now.type, "wide": now.wide})
+        conn.execute(q["advance_lake"], {"next_field_id": next_field_id + len(new)})
+
+
+def plan(table: str, before: tuple[Column, ...], wishes: Wishes, *, next_field_id: int) -> tuple[Column, ...]:
+    """Return the columns that a table has once the wishes are met as far as they can be.
+
+    Args:
+        before: the table's columns in order of field id.
+        next_field_id: the id that the first new column gets.
+
+    Raises:
+        InvalidInputError: a wish names a column that the table has not.
+    """
+    columns = {column.field_id: column for column in before}
+    by_key = {(column.parent, column.key): column.field_id for column in before}
+    names: dict[int | None, set[str]] = {None: set(OWN_COLUMNS)}
+    for column in before:
+        names.setdefault(column.parent, set()).add(column.name.lower())
+    granted: list[int] = []
+    for wish in wishes.new:
+        parent = _parent(table, wish, columns, granted)
+        field_id = by_key.get((parent, wish.key))
+        if field_id is None:
+            field_id, next_field_id = next_field_id, next_field_id + 1
+            taken = names.setdefault(parent, set())
+            name = free_column_name(wish.name, taken)
+            taken.add(name.lower())
+            by_key[parent, wish.key] = field_id
+            columns[field_id] = Column(field_id, parent, wish.key, name, wish.type, wish.wide)
+        else:
+            columns[field_id] = _meet(columns[field_id], wish)
+        granted.append(field_id)
+    for field_id, sql_type in (wishes.settype or {}).items():
+        column = _known(table, columns, field_id)
+        if column.type == "NULL":
+            columns[field_id] = replace(column, type=sql_type)
+    for field_id in wishes.mark_wide:
+        column = _known(table, columns, field_id)
+        if column.type == "BIGINT":
+            columns[field_id] = replace(column, wide=True)
+    for field_id in wishes.widen:
+        column = _known(table, columns, field_id)
+        if column.type == "BIGINT" and not column.wide:
+            columns[field_id] = replace(column, type="DOUBLE")
+    return tuple(columns[field_id] for field_id in sorted(columns))
+
+
+def _meet(column: Column, wish: NewColumn) -> Column:
+    """Give an existing column its first real type, or the mark of wide integers; nothing else changes."""
+    if column.type == "NULL" and wish.type != "NULL":
+        column = replace(column, type=wish.type)
+    if wish.wide and column.type == wish.type == "BIGINT":
+        column = replace(column, wide=True)
+    return column
+
+
+def _parent(table: str, wish: NewColumn, columns: Mapping[int, Column], granted: Sequence[int]) -> int | None:
+    if wish.parent is None:
+        return None
+    if wish.parent < 0:
+        if -wish.parent > len(granted):
+            raise InvalidInputError(
+                f"{table}: column {wish.name!r} names wish {wish.parent}, which does not precede it"
+            )
+        return granted[-wish.parent - 1]
+    return _known(table, columns, wish.parent).field_id
+
+
+def _known(table: str, columns: Mapping[int, Column], field_id: int) -> Column:
+    try:
+        return columns[field_id]
+    except KeyError:
+        raise InvalidInputError(f"lake table '{table}' has no column of field id {field_id}") from None
+
+
+def free_column_name(wanted: str, taken: Collection[str]) -> str:
+    """Return `wanted`, or `wanted__2`, `__3`, … : the first that is not taken, without regard to case."""
+    name, number = wanted, 1
+    while name.lower() in taken:
+        number += 1
+        name = f"{wanted}__{number}"
+    return name

@@ -1,0 +1,120 @@
+"""What the catalog tells of results: one, where its rows are, or a page of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from lakestore.catalog.connect import Connection, Connections
+from lakestore.catalog.failures import is_storable
+from lakestore.catalog.sql import queries
+from lakestore.errors import InvalidInputError
+from lakestore.model import Fidelity, ResultInfo, RowSpan
+
+_INFO_COLUMNS = 17
+
+
+def get(connections: Connections, task_id: str) -> ResultInfo | None:
+    """Return what the catalog knows of a live result, None if there is none."""
+    if not is_storable(task_id):
+        return None
+    query = queries()["result"]
+
+    def work(conn: Connection) -> tuple[Any, ...] | None:
+        return conn.execute(query, {"task_id": task_id}).fetchone()
+
+    row = connections.run(f"look up result '{task_id}'", work)
+    return None if row is None else info_of(row)
+
+
+def locate(connections: Connections, task_id: str) -> tuple[ResultInfo, tuple[RowSpan, ...]] | None:
+    """Return a live result with the live rows it has, in order of table and file; None if there is none."""
+    if not is_storable(task_id):
+        return None
+    query = queries()["result_with_spans"]
+
+    def work(conn: Connection) -> tuple[Any, ...] | None:
+        return conn.execute(query, {"task_id": task_id}).fetchone()
+
+    row = connections.run(f"locate result '{task_id}'", work)
+    if row is None:
+        return None
+    # Without any rows the arrays are null.
+    spans = [array or () for array in row[_INFO_COLUMNS:]]
+    return info_of(row), tuple(RowSpan(*span) for span in zip(*spans, strict=True))
+
+
+def results(
+    connections: Connections,
+    *,
+    strategy: str | None,
+    status: str | None,
+    since: datetime | None,
+    until: datetime | None,
+    limit: int,
+    after: tuple[datetime, str] | None,
+) -> list[ResultInfo]:
+    """Return one page of live results, newest first; see `Catalog.results`."""
+    if limit < 0:
+        raise InvalidInputError(f"limit {limit} is negative: give how many results to return")
+    if not all(is_storable(text) for text in (strategy, status) if text is not None):
+        return []
+    if after is not None and not is_storable(after[1]):
+        raise InvalidInputError(
+            f"after: task_id {after[1]!r} holds NUL or a lone surrogate; give one of a listed result"
+        )
+    if strategy is not None:
+        name = "results_by_strategy"
+    else:
+        name = "results" if status is None else "results_by_status"
+    parameters = {
+        "strategy": strategy,
+        "status": status,
+        "since": _utc(since),
+        "until": _utc(until),
+        "after_time": _utc(after[0]) if after else None,
+        "after_id": after[1] if after else "",
+        "limit": limit,
+    }
+    query = queries()[name]
+    rows = connections.run("list results", lambda conn: conn.execute(query, parameters).fetchall())
+    return [info_of(row) for row in rows]
+
+
+def _utc(time: datetime | None) -> datetime | None:
+    """A time without zone is UTC."""
+    return time.replace(tzinfo=UTC) if time is not None and time.tzinfo is None else time
+
+
+def info_of(row: Sequence[Any]) -> ResultInfo:
+    """Return the result that a row of `result_columns` stands for."""
+    return ResultInfo(
+        task_id=row[0],
+        strategy=row[1],
+        status=row[2],
+        created_at=row[3].astimezone(UTC),
+        file_size=row[4],
+        json_size=row[5],
+        run_date=row[6],
+        strategies=tuple(row[7]),
+        sha256=row[8],
+        profile=row[9],
+        fidelity=Fidelity(row[10], row[11]),
+        write_id=row[12],
+        saved_at=row[13].astimezone(UTC),
+        tables=_loads(row[14]),
+        params=_loads(row[15]),
+        metrics=_loads(row[16]),
+    )
+
+
+def _loads(text: str | None) -> Any:
+    """Return the value of JSONB text; what Python cannot take (depth, numbers of thousands of digits) as text."""
+    if text is None:
+        return None
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text

@@ -1,0 +1,122 @@
+"""The catalog's schema: made, upgraded or refused when a lake is opened."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+import psycopg
+
+from lakestore.catalog.connect import Connection, Connections
+from lakestore.catalog.sql import migrations, queries, schema
+from lakestore.errors import CatalogError
+from lakestore.model import FIRST_FIELD_ID, FORMAT_VERSION, Numbers, Partition
+
+
+@dataclass(frozen=True, slots=True)
+class LakeIdentity:
+    """What a lake's directory and its catalog must agree on."""
+
+    lake_id: UUID
+    partition: Partition
+    numbers: Numbers
+
+
+def prepare(connections: Connections, identity: LakeIdentity, *, create: bool) -> None:
+    """See to it that the database holds this lake's catalog in the present schema version.
+
+    An empty database gets the schema, an older one is upgraded, each in one transaction and by one process.
+
+    Raises:
+        CatalogError: another lake's catalog, a newer one, none (and `create` is false), or not reachable.
+    """
+
+    def work(conn: Connection) -> None:
+        present = max(migrations())
+        if _version(conn, connections.place) != present:
+            _change(conn, identity, create=create, present=present, place=connections.place)
+        _check(conn, identity, connections.place)
+
+    connections.run("open the catalog", work)
+
+
+def _version(conn: Connection, place: str) -> int:
+    q = queries()
+    row = conn.execute(q["schema_state"]).fetchone()
+    assert row is not None
+    exists, encoding = row
+    if encoding != "UTF8":
+        raise CatalogError(
+            f"the database at {place} has the encoding {encoding}, which cannot hold every text; "
+            "make one with ENCODING 'UTF8'"
+        )
+    if not exists:
+        return 0
+    found = conn.execute(q["schema_version"]).fetchone()
+    return int(found[0] or 0) if found else 0
+
+
+def _change(conn: Connection, identity: LakeIdentity, *, create: bool, present: int, place: str) -> None:
+    q = queries()
+    with conn.transaction():
+        conn.execute(q["schema_lock"])
+        conn.execute(q["durable"])
+        # Asked again under the lock: another process may have been faster.
+        version = _version(conn, place)
+        if version > present:
+            raise CatalogError(
+                f"the catalog at {place} has schema version {version}, this lakestore knows {present}: "
+                "upgrade lakestore"
+            )
+        if version == 0:
+            if not create:
+                raise CatalogError(f"the database at {place} holds no lakestore catalog; 'lakestore init' makes one")
+            _create(conn, identity, present, place)
+            return
+        for step in range(version + 1, present + 1):
+            conn.execute(migrations()[step], prepare=False)
+            conn.execute(q["insert_schema_version"], {"version": step})
+
+
+def _create(conn: Connection, identity: LakeIdentity, present: int, place: str) -> None:
+    q = queries()
+    try:
+        conn.execute(schema(), prepare=False)
+    except (psycopg.errors.DuplicateTable, psycopg.errors.DuplicateObject) as exc:
+        raise CatalogError(
+            f"the database at {place} has tables that are not lakestore's ({exc.diag.message_primary}): "
+            "give the lake a database of its own"
+        ) from exc
+    conn.execute(q["insert_schema_version"], {"version": present})
+    conn.execute(
+        q["insert_lake"],
+        {
+            "lake_id": identity.lake_id,
+            "format_version": FORMAT_VERSION,
+            "partition": identity.partition,
+            "numbers": identity.numbers,
+            "next_field_id": FIRST_FIELD_ID,
+        },
+    )
+
+
+def _check(conn: Connection, identity: LakeIdentity, place: str) -> None:
+    row = conn.execute(queries()["lake"]).fetchone()
+    if row is None:
+        raise CatalogError(f"the catalog at {place} does not say whose it is (its table lake is empty): restore it")
+    lake_id, format_version, partition, numbers = row
+    if lake_id != identity.lake_id:
+        raise CatalogError(
+            f"the catalog at {place} belongs to lake {lake_id}, not to lake {identity.lake_id}: "
+            "give the DSN of this lake, or a database of its own"
+        )
+    if format_version > FORMAT_VERSION:
+        raise CatalogError(
+            f"lake {lake_id} has format version {format_version}, this lakestore knows {FORMAT_VERSION}: "
+            "upgrade lakestore"
+        )
+    if (partition, numbers) != (identity.partition, identity.numbers):
+        raise CatalogError(
+            f"lake {lake_id} is partitioned by {identity.partition} with {identity.numbers} numbers, its catalog at "
+            f"{place} says {partition} and {numbers}: one of the two is an old copy"
+        )

@@ -1,0 +1,122 @@
+"""A view of the whole catalog at one instant: what readers build their tables from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+
+from lakestore.catalog import columns
+from lakestore.catalog.connect import Connection, Connections
+from lakestore.catalog.sql import queries
+from lakestore.errors import CatalogError
+from lakestore.model import LakeTable, LiveFile
+
+_TIME: Final = pa.timestamp("us", tz="UTC")
+# In the order of the query copy_results: as they come, and as they are handed out.
+_COLUMNS: Final = (
+    ("task_id", pa.string(), pa.string()),
+    ("strategy", pa.string(), pa.string()),
+    ("strategies", pa.string(), pa.list_(pa.string())),
+    ("status", pa.string(), pa.string()),
+    ("created_at", pa.int64(), _TIME),
+    ("run_date", pa.int32(), pa.date32()),
+    ("file_size", pa.int64(), pa.int64()),
+    ("json_size", pa.int64(), pa.int64()),
+    ("profile", pa.string(), pa.string()),
+    ("fidelity", pa.string(), pa.string()),
+    ("fidelity_bytes", pa.int64(), pa.int64()),
+    ("sha256", pa.string(), pa.string()),
+    ("saved_at", pa.int64(), _TIME),
+    ("params", pa.string(), pa.string()),
+    ("metrics", pa.string(), pa.string()),
+    ("tables", pa.string(), pa.string()),
+    ("write_id", pa.string(), pa.string()),
+)
+RESULTS_SCHEMA: Final = pa.schema([(name, out) for name, _, out in _COLUMNS])
+"""Schema of the live results; `params`, `metrics` and `tables` are JSON texts, `sha256` is hexadecimal."""
+_BLOCK_BYTES: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The live files, the lake tables and, if asked for, the live results (newest first) of one instant."""
+
+    files: tuple[LiveFile, ...]
+    tables: Mapping[str, LakeTable]
+    results: pa.Table | None
+    taken_at: datetime
+
+
+def read(connections: Connections, tables: Sequence[str] | None, *, results: bool) -> Snapshot:
+    """Return a snapshot from one read-only transaction; see `Catalog.snapshot`."""
+    q = queries()
+
+    def work(conn: Connection) -> Snapshot:
+        with conn.pipeline():
+            conn.execute(q["begin_snapshot"], prepare=False)
+            files = conn.execute(q["live_files"], {"tables": None if tables is None else list(tables)})
+        taken_at = datetime.now(UTC)
+        live = tuple(
+            LiveFile(table, path, strategy, run_date, rows, size, tuple(dead or ()))
+            for table, path, strategy, run_date, rows, size, dead in files
+        )
+        lake_tables = columns.read_tables(conn)
+        found = _results(conn) if results else None
+        conn.execute(q["commit"], prepare=False)
+        return Snapshot(live, lake_tables, found, taken_at)
+
+    return connections.run("take a snapshot", work)
+
+
+def _results(conn: Connection) -> pa.Table:
+    with conn.cursor() as cursor, cursor.copy(queries()["copy_results"]) as copy:
+        parts = [bytes(part) for part in copy]
+    return table_of(parts)
+
+
+def table_of(rows: Sequence[bytes]) -> pa.Table:
+    """Return the table that the rows of `copy_results` (CSV, a row each) stand for."""
+    if not rows:
+        return RESULTS_SCHEMA.empty_table()
+    try:
+        raw = pa_csv.read_csv(
+            pa.BufferReader(b"".join(rows)),
+            # A row may not be longer than a block.
+            read_options=pa_csv.ReadOptions(
+                column_names=[name for name, _, _ in _COLUMNS],
+                block_size=max(_BLOCK_BYTES, 2 * max(map(len, rows))),
+            ),
+            parse_options=pa_csv.ParseOptions(newlines_in_values=True),
+            # COPY writes null as nothing and an empty text as "".
+            convert_options=pa_csv.ConvertOptions(
+                column_types={name: kind for name, kind, _ in _COLUMNS},
+                null_values=[""],
+                strings_can_be_null=True,
+                quoted_strings_can_be_null=False,
+            ),
+        )
+        arrays = [
+            _strategies(raw) if name == "strategies" else raw.column(name).cast(kind) for name, _, kind in _COLUMNS
+        ]
+        return pa.table(arrays, schema=RESULTS_SCHEMA)
+    except pa.ArrowException as exc:
+        raise CatalogError("the catalog's list of results could not be read; this is a fault in lakestore") from exc
+
+
+def _strategies(raw: pa.Table) -> pa.Array:
+    """Lists of strategies: the JSON text where there are several, else the strategy alone."""
+    several = raw.column("strategies")
+    single = raw.column("strategy").combine_chunks()
+    if several.null_count == len(several):
+        return pa.ListArray.from_arrays(pa.array(range(len(single) + 1), pa.int32()), single)
+    lists = [
+        json.loads(text) if text is not None else [one]
+        for text, one in zip(several.to_pylist(), single.to_pylist(), strict=True)
+    ]
+    return pa.array(lists, pa.list_(pa.string()))

@@ -1,0 +1,100 @@
+"""The command group, and the boundary where errors become messages and exit codes."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+import click
+
+from lakestore.cli import exits
+from lakestore.cli.catalog import catalog
+from lakestore.cli.delete import delete
+from lakestore.cli.doctor import doctor
+from lakestore.cli.files import files
+from lakestore.cli.init import init
+from lakestore.cli.load import load
+from lakestore.cli.options import lake_options
+from lakestore.cli.output import complain, say
+from lakestore.cli.results import results
+from lakestore.cli.save import save
+from lakestore.cli.sql import sql
+from lakestore.cli.tables import tables
+from lakestore.errors import LakestoreError
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("lakestore")
+    except importlib.metadata.PackageNotFoundError:
+        return "(not installed)"
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@lake_options
+@click.version_option(_version(), message="lakestore %(version)s")
+def cli() -> None:
+    """Keep backtest results exactly as they were written, and ask SQL across all of them.
+
+    A lake is a directory of Parquet files and a catalog in PostgreSQL, which is embedded in the lake
+    unless --dsn names a server. --lake and --dsn may stand before or after the command.
+
+    \b
+    Example:
+      lakestore init
+      lakestore save results/*.json
+      lakestore sql 'SELECT strategy, count(*) FROM trades GROUP BY ALL'
+    """
+
+
+for _command in (init, save, load, results, sql, tables, files, delete, doctor, catalog):
+    cli.add_command(_command)
+
+
+def run(args: Sequence[str] | None = None) -> int:
+    """Run one command line and return its exit code; nothing is raised but what is a fault in lakestore itself."""
+    try:
+        with cli.make_context("lakestore", list(sys.argv[1:] if args is None else args)) as ctx:
+            code = cli.invoke(ctx)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except click.exceptions.Exit as exc:
+        return exc.exit_code
+    except click.ClickException as exc:
+        if isinstance(exc, click.UsageError) and exc.ctx is not None:
+            say(f"{exc.ctx.get_usage()}\nTry '{exc.ctx.command_path} --help'.\n")
+        complain(exc.format_message())
+        return exc.exit_code
+    except (KeyboardInterrupt, EOFError, click.Abort):
+        print(file=sys.stderr)
+        return exits.INTERRUPTED
+    except LakestoreError as exc:
+        if _is_interrupt(exc):
+            return exits.INTERRUPTED
+        complain(str(exc))
+        return exits.exit_code(exc)
+
+
+def _is_interrupt(error: BaseException | None) -> bool:
+    """Whether an error comes from Ctrl-C, which DuckDB reports as a RuntimeError of this text."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt) or str(error) == "Query interrupted":
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def main() -> NoReturn:
+    """The `lakestore` command."""
+    if "_LAKESTORE_COMPLETE" in os.environ:
+        cli.main(prog_name="lakestore")
+    try:
+        code = run()
+    except BrokenPipeError:
+        # What is still buffered must not fail again when Python closes the stream.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = exits.BROKEN_PIPE
+    sys.exit(code)

@@ -1,0 +1,63 @@
+"""Options that many commands share, and the lake they lead to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from lakestore.config import Config
+
+if TYPE_CHECKING:
+    from lakestore.lake import Lake
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _remember(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    # Given before or after the command's name; the later one, which is the nearer, wins.
+    given: dict[str, str] = ctx.find_root().ensure_object(dict)
+    if value is not None and param.name is not None:
+        given[param.name] = value
+
+
+def lake_options(command: F) -> F:
+    """Give a command `--lake` and `--dsn`."""
+    dsn = click.option(
+        "--dsn",
+        metavar="DSN",
+        expose_value=False,
+        callback=_remember,
+        help="PostgreSQL connection string of the catalog; '' is the embedded one, the default.  [env: LAKESTORE_DSN]",
+    )
+    lake = click.option(
+        "--lake",
+        metavar="DIRECTORY",
+        expose_value=False,
+        callback=_remember,
+        help="Root directory of the lake; 'lake' by default.  [env: LAKESTORE_LAKE]",
+    )
+    return lake(dsn(command))
+
+
+def format_option(command: F) -> F:
+    """Give a reading command `--format`."""
+    return click.option(
+        "--format",
+        type=click.Choice(["table", "json", "csv"]),
+        help="How to print; 'table' by default.  [env: LAKESTORE_FORMAT]",
+    )(command)
+
+
+def config(format: str | None = None) -> Config:
+    """The configuration of this call: its flags over environment, file and defaults."""
+    given = click.get_current_context().find_root().ensure_object(dict)
+    return Config.load(lake=given.get("lake"), dsn=given.get("dsn"), format=format)
+
+
+def open_lake(config: Config) -> Lake:
+    """Open the lake that is there; only `init` makes one."""
+    import lakestore
+
+    return lakestore.open(config.lake, dsn=config.dsn or "", create=False)

@@ -1,0 +1,95 @@
+"""`lakestore sql`: one SELECT over the lake."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+import orjson
+
+from lakestore.cli.options import config, format_option, lake_options, open_lake
+from lakestore.cli.output import Field, Raw, print_rows, to_json
+from lakestore.errors import InvalidInputError, QueryError
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyRelation
+
+_INTEGERS = ("tinyint", "smallint", "integer", "bigint", "hugeint", "utinyint", "usmallint", "uinteger")
+_NUMBERS = {*_INTEGERS, "ubigint", "uhugeint", "decimal", "float", "double"}
+_NESTED = {"struct", "list", "array", "map", "union"}
+
+
+@click.command()
+@click.argument("query")
+@format_option
+@lake_options
+def sql(query: str, format: str | None) -> None:
+    """Answer one SELECT over the lake.
+
+    It is written in DuckDB's SQL; '-' reads it from standard input. Every lake table is there by its
+    name ('lakestore tables' lists them), and 'results' has a row for each result. The query sees one
+    snapshot; it can neither write nor read any file but the lake's live data files.
+
+    In JSON, numbers keep all their digits, and values that JSON has no type for are text as DuckDB writes them.
+
+    \b
+    Example:
+      lakestore sql 'SELECT strategy, count(*) AS n FROM trades GROUP BY ALL ORDER BY n DESC'
+      lakestore sql - --format csv < report.sql > report.csv
+    """
+    settings = config(format)
+    if query == "-":
+        try:
+            query = sys.stdin.buffer.read().decode("utf-8-sig")
+        except UnicodeDecodeError as exc:
+            raise InvalidInputError(f"the query on standard input is not UTF-8: {exc}") from exc
+    with open_lake(settings) as lake:
+        relation = lake.sql(query, untrusted=True)
+        kinds = [kind.id for kind in relation.types]
+        fields = [Field(name, number=kind in _NUMBERS) for name, kind in zip(relation.columns, kinds, strict=True)]
+        print_rows(fields, _rows(relation), settings.format)
+
+
+def _rows(relation: DuckDBPyRelation) -> Iterator[list[Any]]:
+    """A relation's rows, each value as DuckDB's own text: no value changes by becoming a Python one."""
+    import duckdb
+    import pyarrow
+
+    columns, readers = [], []
+    for place, (name, kind) in enumerate(zip(relation.columns, relation.types, strict=True), 1):
+        text = f"to_json(#{place})::VARCHAR" if kind.id in _NESTED else f"#{place}::VARCHAR"
+        columns.append(f'{text} AS "{name.replace(chr(34), chr(34) * 2)}"')
+        readers.append(_READERS.get("json" if str(kind) == "JSON" else kind.id, str))
+    try:
+        for batch in relation.project(", ".join(columns)).to_arrow_reader(1000):
+            values = [batch.column(place).to_pylist() for place in range(batch.num_columns)]
+            for row in zip(*values, strict=True):
+                yield [None if v is None else read(v) for v, read in zip(row, readers, strict=True)]
+    except (duckdb.Error, pyarrow.ArrowException, RuntimeError) as exc:
+        raise QueryError(str(exc)) from exc
+
+
+def _number(text: str) -> Raw | str:
+    """A number as JSON writes it: `nan` and `inf` are none, and become text."""
+    special = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}.get(text)
+    return Raw(text) if special is None else special
+
+
+def _nested(text: str) -> Raw:
+    """JSON text from DuckDB, which may hold a bare NaN."""
+    try:
+        orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return Raw(to_json(json.loads(text)))
+    return Raw(text)
+
+
+_READERS: dict[str, Any] = {
+    **dict.fromkeys(_NUMBERS, _number),
+    **dict.fromkeys(_NESTED, _nested),
+    "json": _nested,
+    "boolean": lambda text: text == "true",
+}

@@ -1,0 +1,53 @@
+"""`lakestore tables`: the lake tables and their columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import click
+
+from lakestore.cli.options import config, format_option, lake_options, open_lake
+from lakestore.cli.output import Field, print_rows
+from lakestore.model import Column, LakeTable
+
+_FIELDS = (Field("table"), Field("column"), Field("type"), Field("key"))
+
+
+@click.command()
+@format_option
+@lake_options
+def tables(format: str | None) -> None:
+    """List the lake tables and their columns.
+
+    The key is the one that a column has in documents. Beside these, every lake table has the columns
+    task_id, strategy, run_date and filename.
+
+    \b
+    Example:
+      lakestore tables
+      lakestore tables --format csv
+    """
+    settings = config(format)
+    with open_lake(settings) as lake:
+        found = lake.tables()
+    rows = (row for name in sorted(found) for row in _columns(found[name]))
+    print_rows(_FIELDS, rows, settings.format)
+
+
+def _columns(table: LakeTable) -> Iterator[tuple[str, str, str, str]]:
+    for column in table.columns:
+        if column.parent is None:
+            yield table.name, column.name, _sql_type(column, table), column.key
+
+
+def _sql_type(column: Column, table: LakeTable) -> str:
+    children = [child for child in table.columns if child.parent == column.field_id]
+    if column.type == "STRUCT":
+        return "STRUCT(" + ", ".join(f"{_name(child.name)} {_sql_type(child, table)}" for child in children) + ")"
+    if column.type == "LIST":
+        return f"{_sql_type(children[0], table) if children else 'NULL'}[]"
+    return column.type
+
+
+def _name(name: str) -> str:
+    return name if name.isidentifier() and name.isascii() else '"' + name.replace('"', '""') + '"'

@@ -1,0 +1,1 @@
+"""Document ⇄ record tables + envelope: exact, by column, without any file or catalog."""

@@ -1,0 +1,208 @@
+"""Python values → nodes: one pass a column, the loops inside C.
+
+What has no natural column (mixed depths, thousands of different keys, texts that are not Unicode) becomes JSON text,
+so that every list of JSON values has a node. Whether the node gives back the same text is not decided here: it is
+proved after encoding.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from lakestore.codec import times
+from lakestore.codec.nodes import Mask, Node, offsets_of
+
+MAX_KEYS = 512
+"""A struct of more keys is kept as JSON text: a Parquet footer costs about 100 bytes a column."""
+MAX_SHAPES = 256
+"""Orders of keys in one column, beyond which it is kept as JSON text."""
+MAX_DEPTH = 12
+"""Levels of nesting inside a record, beyond which values are kept as JSON text."""
+EXACT = 2**53
+"""Integers up to here are exact as doubles."""
+
+_NONE = type(None)
+
+
+def columnise(values: Sequence[Any], depth: int = 0) -> Node:
+    """The node of a column of JSON values (None, bool, int, float, str, list, dict)."""
+    kinds = set(map(type, values))
+    nulls = _NONE in kinds
+    kinds.discard(_NONE)
+    if not kinds:
+        return Node("null", len(values))
+    if len(kinds) == 1:
+        node = _uniform(values, kinds.pop(), nulls, depth)
+    elif kinds == {int, float}:
+        node = _numbers(values)
+    else:
+        node = None
+    return node if node is not None else _mixed(values, depth)
+
+
+def texts_of(values: Sequence[Any]) -> pa.Array:
+    """Compact JSON text of each value, null for None; ASCII escapes where the value is not Unicode."""
+    return pa.array([None if value is None else dump(value) for value in values], pa.string())
+
+
+def dump(value: Any) -> str:
+    """One value as compact JSON text, UTF-8 where it can be."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return json.dumps(value, separators=(",", ":"))
+    return text
+
+
+def struct(keys: Sequence[str | int], columns: Sequence[Sequence[Any]], n: int, depth: int = 0) -> Node:
+    """A struct node of one shape whose values come by column."""
+    children = tuple(columnise(column, depth + 1) for column in columns)
+    return Node("struct", n, keys=tuple(keys), children=children, shapes=(tuple(range(len(keys))),))
+
+
+def _uniform(values: Sequence[Any], kind: type, nulls: bool, depth: int) -> Node | None:
+    n = len(values)
+    if kind is float:
+        return Node("float", n, array=_floats(values, nulls))
+    if kind is str:
+        try:
+            array = pa.array(values, pa.string())
+        except (UnicodeEncodeError, pa.ArrowInvalid):
+            return None
+        if isinstance(array, pa.ChunkedArray):
+            return None
+        parsed = times.parse(array)
+        if parsed is not None:
+            return Node("time", n, array=parsed[1], format=parsed[0])
+        return Node("str", n, array=array)
+    if kind is bool:
+        return Node("bool", n, array=pa.array(values, pa.bool_()))
+    if kind is int:
+        try:
+            return Node("int", n, array=pa.array(values, pa.int64()))
+        except (OverflowError, pa.ArrowInvalid):
+            return None
+    if kind is dict:
+        return _struct(values, nulls, depth)
+    return _list(values, nulls, depth)
+
+
+def _floats(values: Sequence[Any], nulls: bool) -> pa.Array:
+    if not nulls:
+        return pa.array(np.fromiter(values, np.float64, len(values)))
+    # from_pandas=False: NaN is a value, only None is null.
+    return pa.array(values, pa.float64(), from_pandas=False)
+
+
+def _numbers(values: Sequence[Any]) -> Node | None:
+    n = len(values)
+    ints = np.fromiter((type(value) is int for value in values), np.bool_, n)
+    if any(abs(value) > EXACT for value in values if type(value) is int):
+        return None
+    return Node("float", n, array=pa.array(values, pa.float64(), from_pandas=False), ints=ints)
+
+
+def _struct(values: Sequence[Any], nulls: bool, depth: int) -> Node | None:
+    n = len(values)
+    present = [value for value in values if value is not None] if nulls else values
+    orders: dict[tuple[str, ...], int] = {}
+    ids = [orders.setdefault(tuple(value), len(orders)) for value in present]
+    if len(orders) > MAX_SHAPES or depth >= MAX_DEPTH:
+        return None
+    keys: dict[str, int] = {}
+    for order in orders:
+        for key in order:
+            keys.setdefault(key, len(keys))
+    if not keys or len(keys) > MAX_KEYS:
+        return None
+    if len(orders) == 1 and not nulls:
+        return struct(list(keys), list(zip(*map(dict.values, values), strict=True)), n, depth)
+    children = tuple(
+        columnise([None if value is None else value.get(key) for value in values], depth + 1) for key in keys
+    )
+    node = Node("struct", n, keys=tuple(keys), children=children)
+    node.shapes = tuple(tuple(keys[key] for key in order) for order in orders)
+    if len(orders) > 1:
+        node.shape_ids = np.zeros(n, np.int32)
+        node.shape_ids[_present(values) if nulls else slice(None)] = ids
+    if nulls:
+        node.valid = _present(values)
+    return node
+
+
+def _list(values: Sequence[Any], nulls: bool, depth: int) -> Node | None:
+    present = [value for value in values if value is not None] if nulls else values
+    if depth >= MAX_DEPTH:
+        return None
+    flat = list(chain.from_iterable(present))
+    child = columnise(flat, depth + 1)
+    lengths = [0 if value is None else len(value) for value in values] if nulls else list(map(len, values))
+    node = Node("list", len(values), offsets=offsets_of(lengths), child=child)
+    if nulls:
+        node.valid = _present(values)
+    return node
+
+
+def _present(values: Sequence[Any]) -> Mask:
+    return np.fromiter((value is not None for value in values), np.bool_, len(values))
+
+
+def _mixed(values: Sequence[Any], depth: int) -> Node:
+    """A column of several kinds: the commonest kind as itself, the others as JSON text beside it."""
+    families = [_family(value) for value in values]
+    counts = Counter(family for family in families if family)
+    for family, _ in counts.most_common():
+        # A column of one family comes here when it has no natural form at all.
+        if family == "odd" or len(counts) == 1:
+            continue
+        node = _split(values, families, family, depth)
+        if node is not None:
+            return node
+    return Node("json", len(values), array=texts_of(values))
+
+
+def split(values: Sequence[Any], family: str) -> Node | None:
+    """A column of several kinds as a node of the kind asked for, the others as JSON text; None: it has none of it.
+
+    Args:
+        family: `bool`, `number` (exact as a double), `str`, `struct` or `list`.
+    """
+    families = [_family(value) for value in values]
+    return _split(values, families, family, 0) if family in families else None
+
+
+def _split(values: Sequence[Any], families: Sequence[str], family: str, depth: int) -> Node | None:
+    kept = [value if own == family else None for value, own in zip(values, families, strict=True)]
+    node = columnise(kept, depth)
+    if node.kind == "json" or node.odd is not None:
+        return None
+    rest = [None if own == family else value for value, own in zip(values, families, strict=True)]
+    if any(value is not None for value in rest):
+        node.odd = texts_of(rest)
+    return node
+
+
+def _family(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "bool"
+    if isinstance(value, int):
+        return "number" if abs(value) <= EXACT else "int" if -(2**63) <= value < 2**63 else "odd"
+    if isinstance(value, float):
+        return "number"
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            return "odd"
+        return "str"
+    return "struct" if isinstance(value, dict) else "list"

@@ -1,0 +1,316 @@
+"""Document → data files + envelope, proved: what was encoded is decoded and rendered, and is the text again.
+
+First a quick attempt: orjson's values, regions looked for by their key. If its proof fails, an exact one: Python's
+values, regions where they truly stand; what still differs is kept as a patch or as the compressed original.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from lakestore import parquet
+from lakestore.codec import arrow, fit, numbers, plan, render, style, text
+from lakestore.codec.columnise import dump
+from lakestore.codec.envelope import Envelope, StoredRegion, compress, patch
+from lakestore.codec.nodes import Node
+from lakestore.codec.plan import Region
+from lakestore.codec.profile import Path, Profile, choose
+from lakestore.codec.style import COMPACT, Style
+from lakestore.errors import ConflictError, InvalidInputError
+from lakestore.model import Column, Fidelity, LakeTable, NewColumn, SqlType
+
+_ROUNDS = 12
+_OPENING = re.compile(rb"(?:\xef\xbb\xbf)?[ \t\r\n]*(?=[\[{])")
+
+
+class Schema(Protocol):
+    """Who owns the lake's tables and columns: the catalog."""
+
+    def table(self, key: str, wanted: str) -> LakeTable:
+        """The lake table for a document key, reserved under the wanted name where it is new."""
+
+    def reserve(
+        self,
+        table: str,
+        wishes: Sequence[NewColumn],
+        *,
+        widen: Sequence[int],
+        mark_wide: Sequence[int],
+        settype: Mapping[int, SqlType],
+    ) -> LakeTable:
+        """The lake table after what is wished for was reserved as far as it can be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A data file to be: rows of one lake table in one strategy's partition."""
+
+    table: str
+    strategy: str
+    rows: int
+    data: pa.Buffer
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A document as data files and envelope, proved to give the text back."""
+
+    parts: tuple[Part, ...]
+    envelope: bytes
+    fidelity: Fidelity
+
+
+@dataclass(slots=True)
+class Draft:
+    """A document read: its text, its value, its profile and its record tables.
+
+    `python`: Python's `json` read it; `exact`: so that nothing differs from what `json` reads.
+    """
+
+    text: bytes
+    where: str
+    value: Any
+    profile: Profile
+    regions: list[Region]
+    python: bool
+    exact: bool
+
+
+def read(source: bytes, where: str, profile: str | None, tables: Mapping[str, Any] | None = None) -> Draft:
+    """A document's text read, and the tables given beside it put into it as arrays of records.
+
+    Raises:
+        InvalidInputError: not JSON, no such profile, or a table that cannot be part of the document.
+    """
+    draft = _draft(source, where, profile, exact=False)
+    return _with_tables(draft, tables) if tables else draft
+
+
+def _with_tables(draft: Draft, tables: Mapping[str, Any]) -> Draft:
+    """The document with an array of records for each table, before its closing brace."""
+    if not isinstance(draft.value, dict):
+        raise InvalidInputError(f"{draft.where} is not a JSON object: tables can be put into an object only")
+    body = draft.text.rstrip(b" \t\r\n")
+    tail = draft.text[len(body) :]
+    pieces = [body[:-1]]
+    size = len(body) - 1
+    filled = bool(draft.value)
+    for name, given in tables.items():
+        if name in draft.value:
+            raise InvalidInputError(f"{draft.where} has a key {name!r}, and a table of that name is given: rename one")
+        table = arrow.table_of(given, name)
+        node = arrow.node_of(table, name)
+        head = ("," if filled else "").encode() + dump(name).encode() + b":"
+        rows = b"".join(render.table(node, COMPACT, "objects"))
+        start = size + len(head)
+        draft.regions.append(
+            Region((name,), json.dumps(name), plan.table_name(name), "objects", node, start=start, given=table)
+        )
+        pieces += [head, rows]
+        size = start + len(rows)
+        filled = True
+        # Only Python's json reads NaN, and integers beyond 64 bits as such.
+        draft.python |= b"NaN" in rows or b"Infinity" in rows or any(map(pa.types.is_decimal, table.schema.types))
+    draft.text = b"".join([*pieces, b"}", tail])
+    plan.name_apart(draft.regions)
+    return draft
+
+
+def encode(draft: Draft, schema: Schema, *, task_id: str, strategy: str, decimals: bool) -> Encoded:
+    """The data files and the envelope of a document; nothing is written.
+
+    Raises:
+        ConflictError: the catalog's columns changed all the time meanwhile.
+    """
+    made = _attempt(draft, schema, task_id, strategy, decimals)
+    if made is None:
+        given = [region for region in draft.regions if region.given is not None]
+        draft = _draft(draft.text, draft.where, draft.profile.name, exact=True)
+        draft.regions = [r for r in draft.regions if r.path not in {region.path for region in given}] + given
+        made = _attempt(draft, schema, task_id, strategy, decimals)
+        assert made is not None
+    return made
+
+
+def place(
+    region: Region, schema: Schema, decimals: bool
+) -> tuple[LakeTable, list[tuple[pa.Field, pa.Array]], fit.Meta, list[bytes], set[int]]:
+    """A record table in the lake's columns, reserving what is missing.
+
+    Raises:
+        ConflictError: it was not done after many rounds.
+    """
+    table = schema.table(region.key, region.wanted)
+    for _ in range(_ROUNDS):
+        attempt = fit.Fit(table, decimals)
+        columns, meta = attempt.place(region.node, region.names)
+        if attempt.complete:
+            return table, columns, meta, attempt.blobs, attempt.used
+        table = schema.reserve(
+            table.name,
+            attempt.wishes,
+            widen=sorted(attempt.widen),
+            mark_wide=sorted(attempt.wide),
+            settype=attempt.typed,
+        )
+    raise ConflictError(f"the columns of lake table {table.name!r} kept changing; nothing was saved, save again")
+
+
+def _draft(source: bytes, where: str, profile: str | None, *, exact: bool) -> Draft:
+    value, python = text.parse(source, where, exact=exact)
+    chosen = choose(value, profile)
+    return Draft(source, where, value, chosen, plan.regions(value, chosen), python, exact)
+
+
+def _attempt(draft: Draft, schema: Schema, task_id: str, strategy: str, decimals: bool) -> Encoded | None:
+    """One attempt; None when a quick one did not give the text back."""
+    places = text.locate(draft.text, {region.path for region in draft.regions}) if draft.exact else {}
+    ascii, slash = style.escapes(draft.text)
+    parts: list[Part] = []
+    blobs: list[bytes] = []
+    stored: list[StoredRegion] = []
+    pieces: list[bytes] = []
+    cursor = cost = size = 0
+    before: Path = ()
+    kind: Any = "style"
+    for region in draft.regions:
+        guess = region.start if region.start is not None else _guess(draft.text, region.path, before, cursor)
+        before = region.path
+        start, stop = places.get(region.path, (guess, None))
+        if start is None:
+            return None
+        table, columns, meta, own, used = place(region, schema, decimals)
+        data = _file(task_id, region.node.n, columns, table, used)
+        # The proof begins with the bytes that will be written.
+        back = fit.read(meta, parquet.from_buffer(data, draft.where), region.node.n, own)
+        written, end = _written(draft.text, start, back, region.form, ascii, slash)
+        if end is None and not draft.exact:
+            return None
+        difference: dict[str, Any] = {}
+        if end is None:
+            assert stop is not None
+            end = stop
+            what, blob = _difference(draft.text[start:stop], back, region.form, written)
+            difference[what] = len(blobs) + len(own)
+            own = [*own, blob]
+            cost += len(blob)
+            kind = "original" if what == "original" or kind == "original" else "patched"
+        if region.given is not None:
+            what, blob = _arrow(region.given, back)
+            difference |= {"arrow": len(blobs) + len(own), "arrow_exact": what}
+            own = [*own, blob]
+        pieces.append(draft.text[cursor:start])
+        size += start - cursor
+        stored.append(
+            StoredRegion(
+                at=size,
+                table=table.name,
+                strategy=region.strategy or strategy,
+                rows=region.node.n,
+                form=region.form,
+                style=written,
+                meta=_shifted(meta, len(blobs)),
+                key=json.dumps(list(region.path)),
+                **difference,
+            )
+        )
+        blobs += own
+        parts.append(Part(table.name, region.strategy or strategy, region.node.n, data))
+        cursor = end
+    skeleton = b"".join([*pieces, draft.text[cursor:]])
+    python = draft.python or text.has_long_integer(skeleton)
+    envelope = Envelope(skeleton, tuple(stored), (draft.profile.name, draft.profile.version), python, blobs)
+    return Encoded(tuple(parts), envelope.to_bytes(), Fidelity(kind, cost))
+
+
+def _file(
+    task_id: str, rows: int, columns: list[tuple[pa.Field, pa.Array]], table: LakeTable, used: set[int]
+) -> pa.Buffer:
+    fields = [parquet.task_ids(task_id, rows), *columns]
+    schema = pa.schema([field for field, _ in fields])
+    own: list[Column] = [column for column in table.columns if column.field_id in used]
+    return parquet.to_buffer(pa.Table.from_arrays([array for _, array in fields], schema=schema), own, key=table.key)
+
+
+def _guess(source: bytes, path: Path, before: Path, cursor: int) -> int | None:
+    """Where the region at a path probably begins: after its key, behind the region before. The proof decides."""
+    if not path:
+        opening = _OPENING.match(source)
+        return opening.end() if opening else None
+    shared = next((depth for depth, (a, b) in enumerate(zip(path, before, strict=False)) if a != b), 0)
+    for step in path[shared:]:
+        key = json.dumps(step, ensure_ascii=False).encode("utf-8", "replace")
+        match = re.compile(re.escape(key) + rb"[ \t\r\n]*:[ \t\r\n]*(?=[\[{])").search(source, cursor)
+        if match is None:
+            return None
+        cursor = match.end()
+    return cursor
+
+
+def _written(
+    source: bytes, start: int, node: Node, form: str, ascii: bool, slash: bool
+) -> tuple[Style, int | None]:
+    """The style in which a node gives the text from `start` on, and where that ends; None where no style does."""
+    found = style.detect(source, start, ascii=ascii, slash=slash)
+    for dialect in numbers.DIALECTS:
+        tried = replace(found, dialect=dialect)
+        end = _same(source, start, render.table(node, tried, form))
+        if end is not None:
+            return tried, end
+        if not _has_special(node):
+            break
+    return found, None
+
+
+def _same(source: bytes, start: int, pieces: Iterable[memoryview]) -> int | None:
+    """Where the pieces end if they stand in the text from `start` on."""
+    for piece in pieces:
+        end = start + len(piece)
+        if source.find(piece, start, end) != start and len(piece):
+            return None
+        start = end
+    return start
+
+
+def _difference(exact: bytes, node: Node, form: str, written: Style) -> tuple[str, bytes]:
+    """A patch of the rebuilt text, or the compressed original where that is smaller."""
+    base = b"".join(render.table(node, written, form))
+    change, whole = patch(exact, base), compress(exact)
+    return ("patch", change) if len(change) < 0.8 * len(whole) else ("original", whole)
+
+
+def _arrow(given: pa.Table, back: Node) -> tuple[bool, bytes]:
+    """What brings a given table back: its schema where the rows do it, else all of it (and whether it is all)."""
+    schema = arrow.schema_bytes(given)
+    try:
+        if arrow.same(arrow.restore(back, schema), given):
+            return False, schema
+    except (pa.ArrowException, ValueError, TypeError):
+        # Values that the columns hold in another form: the data itself is kept.
+        pass
+    return True, arrow.table_bytes(given)
+
+
+def _has_special(node: Node) -> bool:
+    """Whether the node holds doubles that dialects write differently."""
+    if node.odd is not None or node.kind == "json":
+        return True
+    if node.kind == "float":
+        return bool(numbers.special(node.array.fill_null(0.0).to_numpy(zero_copy_only=False)).any())
+    return any(map(_has_special, node.children)) or (node.child is not None and _has_special(node.child))
+
+
+def _shifted(meta: fit.Meta, by: int) -> fit.Meta:
+    """The meta with its blobs counted from the envelope's first."""
+    moved = {key: value + by if key in ("i", "n", "z") else value for key, value in meta.items()}
+    if "c" in meta:
+        moved["c"] = [_shifted(member, by) for member in meta["c"]]
+    if "e" in meta:
+        moved["e"] = _shifted(meta["e"], by)
+    return moved

@@ -1,0 +1,146 @@
+"""Numbers as text and as scaled integers, by column.
+
+A double's text is its shortest decimal digits that read back as the same double, laid out as the document's writer
+does. The digits are a property of the number, not of a library; the layout is lakestore's own (`Dialect`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+MAX_SCALE = 12
+"""Decimals tried for scaled integers; a double has 15 that survive."""
+EXACT = 2**53
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How a writer lays out a double: positional while `low` <= exponent of its first digit < `high`.
+
+    `plus`: `1e+16`, else `1e16`; `pad`: digits of the exponent at least; `point`: `1.0e+16`, else `1e+16`.
+    """
+
+    low: int
+    high: int
+    plus: bool
+    pad: int
+    point: bool = False
+
+
+DIALECTS: dict[str, Dialect] = {
+    "python": Dialect(-4, 16, True, 2),
+    "orjson": Dialect(-5, 16, True, 1),
+    "msgspec": Dialect(-5, 16, False, 1),
+    "rapidjson": Dialect(-6, 21, False, 1),
+    "javascript": Dialect(-6, 21, True, 1),
+    "newtonsoft": Dialect(-5, 15, True, 2),
+    "fixed": Dialect(-400, 400, False, 1),
+}
+"""Writers by name: CPython's repr, orjson, msgspec, RapidJSON, ECMAScript's Number::toString, .NET's "R", no exponents."""
+
+
+def layout(value: float, dialect: Dialect) -> str:
+    """The text of one double in a dialect; NaN and the infinities as Python's `json` writes them."""
+    if value != value:
+        return "NaN"
+    if value in (float("inf"), float("-inf")):
+        return "Infinity" if value > 0 else "-Infinity"
+    sign = "-" if value < 0 or (value == 0 and str(value)[0] == "-") else ""
+    mantissa, _, exponent = f"{abs(value)!r}".partition("e")
+    whole, _, fraction = mantissa.partition(".")
+    digits = (whole + fraction).lstrip("0")
+    if not digits:
+        return sign + "0.0"
+    # The exponent of the first digit, in scientific notation.
+    first = int(exponent or 0) + (len(whole) - 1 if whole != "0" else -1 - (len(fraction) - len(fraction.lstrip("0"))))
+    digits = digits.rstrip("0") or "0"
+    if dialect.low <= first < dialect.high:
+        if first < 0:
+            return f"{sign}0.{'0' * (-first - 1)}{digits}"
+        if len(digits) <= first + 1:
+            return f"{sign}{digits}{'0' * (first + 1 - len(digits))}.0"
+        return f"{sign}{digits[: first + 1]}.{digits[first + 1 :]}"
+    tail = f".{digits[1:]}" if len(digits) > 1 else ".0" if dialect.point else ""
+    mark = "-" if first < 0 else "+" if dialect.plus else ""
+    return f"{sign}{digits[0]}{tail}e{mark}{abs(first):0{dialect.pad}d}"
+
+
+def special(values: Floats) -> npt.NDArray[np.bool_]:
+    """Which values dialects write differently: beyond 1e16, below 1e-4 (but zero), not finite."""
+    size = np.abs(values)
+    return ~((size < 1e15) & ((size >= 1e-4) | (size == 0)))
+
+
+def texts(values: Floats, dialect: Dialect) -> pa.StringArray:
+    """The text of each double in a dialect; shape (n,) → n texts, none null."""
+    rare = special(values)
+    if not rare.any():
+        return _plain(values)
+    places = np.flatnonzero(rare)
+    distinct, inverse = np.unique(values[places].view(np.int64), return_inverse=True)
+    written = pa.array([layout(value, dialect) for value in distinct.view(np.float64).tolist()], pa.string())
+    if len(places) == len(values):
+        return written.take(pa.array(inverse))
+    plain = _plain(np.where(rare, 0.0, values))
+    return pc.replace_with_mask(plain, pa.array(rare), written.take(pa.array(inverse)))
+
+
+def _plain(values: Floats) -> pa.StringArray:
+    """Texts of doubles that every dialect writes alike: positional, shortest digits, `.0` when integral."""
+    n = len(values)
+    if n == 0:
+        return pa.array([], pa.string())
+    # One text for the whole column: [1.5,2.0,…]; its commas are the borders.
+    text = np.frombuffer(orjson.dumps(np.ascontiguousarray(values), option=orjson.OPT_SERIALIZE_NUMPY), np.uint8)
+    body = text[1:-1]
+    commas = body == 44
+    offsets = np.empty(n + 1, np.int32)
+    offsets[0] = 0
+    offsets[1:-1] = np.flatnonzero(commas) - np.arange(n - 1)
+    offsets[-1] = len(body) - (n - 1)
+    return pa.StringArray.from_buffers(n, pa.py_buffer(offsets), pa.py_buffer(body[~commas]))
+
+
+def integers(values: Ints) -> pa.StringArray:
+    """The text of each integer."""
+    return pc.cast(pa.array(values), pa.string())
+
+
+def scale_of(values: Floats) -> int | None:
+    """Decimals with which every value is an exact scaled integer below 2**53, tried on a sample first; else None.
+
+    −0.0 counts as 0. `int / 10**k` gives the same double back: proved here for every value.
+    """
+    if not len(values):
+        return 0
+    sample = values if len(values) <= 512 else values[:: len(values) // 256]
+    for scale in range(MAX_SCALE + 1):
+        if scaled(sample, scale) is not None:
+            if len(sample) == len(values) or scaled(values, scale) is not None:
+                return scale
+    return None
+
+
+def scaled(values: Floats, scale: int) -> Ints | None:
+    """The values as integers of that scale; None when one of them is not exact."""
+    power = 10.0**scale
+    with np.errstate(invalid="ignore", over="ignore"):
+        rounded = np.rint(values * power)
+        fits = bool((np.abs(rounded) < EXACT).all() and (rounded / power == values).all())
+    return rounded.astype(np.int64) if fits else None
+
+
+def negative_zeros(values: Floats) -> Sequence[int]:
+    """Places of −0.0."""
+    places: list[int] = np.flatnonzero((values == 0) & np.signbit(values)).tolist()
+    return places

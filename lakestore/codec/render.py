@@ -1,0 +1,245 @@
+"""Nodes → JSON text, by column: the renderer that rebuilds documents.
+
+It belongs to the format: `RENDERER` is stored with every result, and a change of one byte in what it writes makes a
+new number beside the old. It works on whole columns (`binary_join_element_wise`), in blocks of rows.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lakestore.codec import numbers, times
+from lakestore.codec.nodes import Ids, Key, Node
+from lakestore.codec.strings import escape, escaped
+from lakestore.codec.style import COMPACT, Style
+
+RENDERER = 1
+BLOCK = 65_536
+"""Rows rendered at once: bounds memory, and a block stays far below Arrow's 2 GiB a string array."""
+
+_EMPTY = pa.scalar("")
+
+
+def table(node: Node, style: Style, form: str) -> Iterator[memoryview]:
+    """The text of a record table, in pieces: its container and `node`'s slots in it.
+
+    `form` says what the container is: `objects` (array of objects), `arrays`, `scalars`, `columns` (object of
+    arrays), `keyed` (object whose keys are the records' first column).
+    """
+    bracket = "{" if form in ("columns", "keyed") else "["
+    gaps = style.at(0, bracket)
+    separator = style.comma + gaps.item
+    yield memoryview((bracket + gaps.open).encode())
+    if form == "columns":
+        yield from _columns(node, style, separator)
+    else:
+        if form == "scalars":
+            node = node.children[0]
+        for start in range(0, node.n, BLOCK):
+            stop = min(node.n, start + BLOCK)
+            block = node.slice(start, stop) if (start, stop) != (0, node.n) else node
+            rows = _keyed(block, style, separator) if form == "keyed" else _texts(block, style, 1, separator)
+            yield _bytes(rows, 0 if stop < node.n else len(separator.encode()))
+    yield memoryview((gaps.close + ("}" if bracket == "{" else "]")).encode())
+
+
+def texts(node: Node, style: Style = COMPACT) -> pa.StringArray:
+    """The JSON text of each slot; null where the value is JSON null or absent."""
+    return _nullable(node, style, 0)
+
+
+def _columns(node: Node, style: Style, separator: str) -> Iterator[memoryview]:
+    gaps = style.at(1, "[")
+    inner = style.comma + gaps.item
+    for place, (key, child) in enumerate(zip(node.keys, node.children, strict=True)):
+        before = separator if place else ""
+        yield memoryview(f"{before}{_key(key, style)}{style.colon}[{gaps.open}".encode())
+        for start in range(0, node.n, BLOCK):
+            stop = min(node.n, start + BLOCK)
+            yield _bytes(_texts(child.slice(start, stop), style, 2, inner), 0 if stop < node.n else len(inner.encode()))
+        yield memoryview(f"{gaps.close}]".encode())
+
+
+def _keyed(node: Node, style: Style, separator: str) -> pa.StringArray:
+    keys, value = node.children
+    start, names, end = _parts(keys, style, 1, "")
+    left, values, right = _parts(value, style, 1, separator)
+    return pc.binary_join_element_wise(start, names, end + style.colon + left, values, pa.scalar(right), _EMPTY)
+
+
+def _texts(node: Node, style: Style, depth: int, separator: str) -> pa.StringArray:
+    """The text of each slot followed by the separator; JSON null where there is no value."""
+    before, middle, after = _parts(node, style, depth, separator)
+    return pc.binary_join_element_wise(pa.scalar(before), middle, pa.scalar(after), _EMPTY)
+
+
+def _parts(node: Node, style: Style, depth: int, separator: str) -> tuple[str, pa.StringArray, str]:
+    """Text before, texts, text after, so that a parent joins as few pieces as can be."""
+    if node.kind in ("str", "time") and node.odd is None and not node.array.null_count and not node.overrides:
+        return '"', _plain(node, style), '"' + separator
+    array = _nullable(node, style, depth)
+    return "", array.fill_null("null") if array.null_count else array, separator
+
+
+def _plain(node: Node, style: Style) -> pa.StringArray:
+    """What stands between the quotes."""
+    if node.kind == "time":
+        assert node.format is not None
+        return escaped(times.render(node.array, node.format), ascii=False, slash=style.slash)
+    return escaped(node.array, ascii=style.ascii, slash=style.slash)
+
+
+def _nullable(node: Node, style: Style, depth: int) -> pa.StringArray:
+    match node.kind:
+        case "null":
+            array = pa.nulls(node.n, pa.string())
+        case "int" | "bool":
+            array = pc.cast(node.array, pa.string())
+        case "float":
+            array = _floats(node, style)
+        case "str" | "time":
+            quote = pa.scalar('"')
+            array = pc.binary_join_element_wise(quote, _plain(node, style), quote, _EMPTY)
+        case "json":
+            array = _foreign(node.array, style, depth)
+        case "struct":
+            array = _struct(node, style, depth)
+        case "list":
+            array = _list(node, style, depth)
+    if node.odd is not None:
+        array = pc.coalesce(_foreign(node.odd, style, depth), array)
+    if node.overrides:
+        places = np.zeros(node.n, np.bool_)
+        places[list(node.overrides)] = True
+        array = pc.replace_with_mask(array, pa.array(places), pa.array([node.overrides[at] for at in sorted(node.overrides)]))
+    return array
+
+
+def _floats(node: Node, style: Style) -> pa.StringArray:
+    array = node.array
+    values = array.fill_null(0.0).to_numpy() if array.null_count else array.to_numpy()
+    result = numbers.texts(values, numbers.DIALECTS[style.dialect])
+    if node.ints is not None and node.ints.any():
+        whole = numbers.integers(np.where(node.ints, values, 0.0).astype(np.int64))
+        result = whole if node.ints.all() else pc.if_else(pa.array(node.ints), whole, result)
+    if array.null_count:
+        result = pc.if_else(array.is_valid(), result, pa.scalar(None, pa.string()))
+    return result
+
+
+def _struct(node: Node, style: Style, depth: int) -> pa.StringArray:
+    if node.shape_ids is None:
+        rows = _shape(node, node.shapes[0], style, depth)
+    else:
+        groups = [np.flatnonzero(node.shape_ids == shape) for shape in range(len(node.shapes))]
+        parts = [
+            _shape(node.take(ids), order, style, depth)
+            for ids, order in zip(groups, node.shapes, strict=True)
+            if len(ids)
+        ]
+        places = np.empty(node.n, np.int64)
+        places[np.concatenate(groups)] = np.arange(node.n)
+        rows = pa.concat_arrays(parts or [pa.array([], pa.string())]).take(pa.array(places))
+    if node.valid is not None:
+        rows = pc.if_else(pa.array(node.valid), rows, pa.scalar(None, pa.string()))
+    return rows
+
+
+def _shape(node: Node, order: tuple[int, ...], style: Style, depth: int) -> pa.StringArray:
+    """The texts of structs that all have the keys of one order."""
+    positional = bool(node.keys) and isinstance(node.keys[0], int)
+    opening, closing = "[]" if positional else "{}"
+    if not order:
+        return pa.array([opening + closing] * node.n, pa.string())
+    gaps = style.at(depth, opening)
+    pieces: list[Any] = []
+    pending = opening + gaps.open
+    for place, index in enumerate(order):
+        if place:
+            pending += style.comma + gaps.item
+        if not positional:
+            pending += _key(node.keys[index], style) + style.colon
+        before, middle, after = _parts(node.children[index], style, depth + 1, "")
+        pieces += [pa.scalar(pending + before), middle]
+        pending = after
+    return pc.binary_join_element_wise(*pieces, pa.scalar(pending + gaps.close + closing), _EMPTY)
+
+
+def _list(node: Node, style: Style, depth: int) -> pa.StringArray:
+    assert node.offsets is not None and node.child is not None
+    gaps = style.at(depth, "[")
+    before, middle, after = _parts(node.child, style, depth + 1, "")
+    if before or after:
+        middle = pc.binary_join_element_wise(pa.scalar(before), middle, pa.scalar(after), _EMPTY)
+    lists = pa.ListArray.from_arrays(pa.array(node.offsets), middle)
+    joined = pc.binary_join(lists, style.comma + gaps.item)
+    rows = pc.binary_join_element_wise(pa.scalar("[" + gaps.open), joined, pa.scalar(gaps.close + "]"), _EMPTY)
+    empty = _lengths(node.offsets) == 0
+    if empty.any():
+        rows = pc.if_else(pa.array(empty), pa.scalar("[]"), rows)
+    if node.valid is not None:
+        rows = pc.if_else(pa.array(node.valid), rows, pa.scalar(None, pa.string()))
+    return rows
+
+
+def _lengths(offsets: Ids) -> Ids:
+    return np.diff(offsets)
+
+
+def _key(key: Key, style: Style) -> str:
+    return escape(str(key), ascii=style.ascii or not _is_text(str(key)), slash=style.slash)
+
+
+def _is_text(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _foreign(array: pa.StringArray, style: Style, depth: int) -> pa.StringArray:
+    """JSON texts written anew in the style; null stays null. Value by value: such columns are rare."""
+    return pa.array(
+        [None if text is None else write(json.loads(text), style, depth) for text in array.to_pylist()], pa.string()
+    )
+
+
+def write(value: Any, style: Style, depth: int) -> str:
+    """One Python value as JSON text in a style, `depth` levels inside the record table."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return int.__repr__(value)
+    if isinstance(value, float):
+        return numbers.layout(value, numbers.DIALECTS[style.dialect])
+    if isinstance(value, str):
+        return escape(value, ascii=style.ascii or not _is_text(value), slash=style.slash)
+    opening, closing = "{}" if isinstance(value, dict) else "[]"
+    if not value:
+        return opening + closing
+    gaps = style.at(depth, opening)
+    if isinstance(value, dict):
+        items = [_key(key, style) + style.colon + write(item, style, depth + 1) for key, item in value.items()]
+    else:
+        items = [write(item, style, depth + 1) for item in value]
+    return opening + gaps.open + (style.comma + gaps.item).join(items) + gaps.close + closing
+
+
+def _bytes(array: pa.StringArray, drop: int) -> memoryview:
+    """The texts of an array one after the other, without the last `drop` bytes."""
+    if isinstance(array, pa.ChunkedArray):
+        array = array.combine_chunks()
+    _, offsets, data = array.buffers()
+    if data is None:
+        return memoryview(b"")
+    ends = np.frombuffer(offsets, np.int32)
+    return memoryview(data)[ends[array.offset] : ends[array.offset + len(array)] - drop]

@@ -1,0 +1,132 @@
+"""How a record table was written: its white space by depth, its escapes, its float dialect."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{},:]|[ \t\r\n]+|[^ \t\r\n\[\]{},:"]+')
+_SAMPLE = 65_536
+
+
+class Gaps(NamedTuple):
+    """White space of one kind of container at one depth: after its opening, after a comma, before its closing."""
+
+    open: str
+    item: str
+    close: str
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """What the renderer needs beside the values. Depth 0 is the record table's own container.
+
+    Attributes:
+        gaps: by (depth, "[" or "{").
+        colon: from a key to its value, with the colon.
+        comma: the comma with what stands before it.
+        ascii: everything beyond ASCII is escaped; slash: `/` is written `\\/`.
+        dialect: name in `numbers.DIALECTS`.
+    """
+
+    gaps: Mapping[tuple[int, str], Gaps] = field(default_factory=dict)
+    colon: str = ":"
+    comma: str = ","
+    ascii: bool = False
+    slash: bool = False
+    dialect: str = "python"
+
+    def at(self, depth: int, bracket: str) -> Gaps:
+        """The gaps there; where the sample showed none, those that the depths above suggest."""
+        known = self.gaps.get((depth, bracket)) or self.gaps.get((depth, "{" if bracket == "[" else "["))
+        if known is not None:
+            return known
+        if depth == 0 or not self.gaps:
+            return Gaps("", "", "")
+        above = self.at(depth - 1, bracket)
+        if "\n" not in above.open:
+            return above
+        unit = above.open[len(above.close) :] if above.open.startswith(above.close) else ""
+        return Gaps(above.open + unit, above.item + unit, above.open)
+
+    def to_json(self) -> dict[str, Any]:
+        """The style as JSON values."""
+        return {
+            "gaps": [[depth, bracket, *gaps] for (depth, bracket), gaps in self.gaps.items()],
+            "colon": self.colon,
+            "comma": self.comma,
+            "ascii": self.ascii,
+            "slash": self.slash,
+            "dialect": self.dialect,
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Style:
+        """The style that `to_json` gave."""
+        gaps = {(depth, bracket): Gaps(*rest) for depth, bracket, *rest in value["gaps"]}
+        return cls(gaps, value["colon"], value["comma"], value["ascii"], value["slash"], value["dialect"])
+
+
+COMPACT = Style()
+"""No white space, UTF-8: how lakestore writes a `dict`."""
+
+
+def escapes(text: bytes) -> tuple[bool, bool]:
+    """Whether a document's writer escaped what is beyond ASCII, and the slash."""
+    return b"\\u" in text and text.isascii(), b"\\/" in text
+
+
+def detect(text: bytes, start: int, *, ascii: bool, slash: bool) -> Style:
+    """The style of the container that begins at `text[start]`, from its first 64 KiB at most."""
+    gaps: dict[tuple[int, str], list[str | None]] = {}
+    stack: list[tuple[int, str]] = []
+    colon, comma = ":", ","
+    space = ""
+    last = b""
+    records = 0
+    for match in _TOKEN.finditer(text, start, min(len(text), start + _SAMPLE)):
+        token = match.group()
+        if token[0] in b" \t\r\n":
+            space = token.decode()
+            continue
+        if last in (b"[", b"{") and token not in (b"]", b"}"):
+            gaps[stack[-1]][0] = space
+        elif last == b"," and gaps[stack[-1]][1] is None:
+            gaps[stack[-1]][1] = space
+        elif last == b":":
+            colon = colon.rstrip(" \t\r\n") + space
+        if token in (b"[", b"{"):
+            stack.append((len(stack), token.decode()))
+            gaps.setdefault(stack[-1], [None, None, None])
+        elif token in (b"]", b"}"):
+            here = stack.pop()
+            if last not in (b"[", b"{"):
+                gaps[here][2] = space
+            if not stack:
+                break
+            records += len(stack) == 1
+        elif token == b":":
+            colon = space + ":"
+        elif token == b",":
+            comma = space + ","
+            if records >= 3 and match.end() - start > 8_192:
+                break
+        last, space = token, ""
+    found = {}
+    for (depth, bracket), (opened, item, closed) in gaps.items():
+        if opened is None:
+            continue
+        found[depth, bracket] = Gaps(opened, _first(item, opened), _first(closed, ""))
+    # The opening container's close is rarely within the sample: it mirrors one level less than its opening.
+    for (depth, bracket), (opened, item, closed) in gaps.items():
+        if opened is not None and closed is None and "\n" in opened:
+            inner = next((found[depth + 1, b] for b in "{[" if (depth + 1, b) in found and "\n" in found[depth + 1, b].open), None)
+            width = len(inner.open) - len(opened) if inner else len(opened) - len(opened.lstrip("\r\n"))
+            found[depth, bracket] = Gaps(opened, _first(item, opened), opened[: len(opened) - width] if width else opened)
+    return Style(found, colon, comma, ascii, slash)
+
+
+def _first(value: str | None, default: str) -> str:
+    return default if value is None else value

@@ -1,0 +1,226 @@
+"""JSON texts and Python values: reading what Python's `json` reads, writing what an engine gives as values."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import decimal
+import enum
+import gc
+import json
+import re
+import uuid
+from collections.abc import Iterator
+from json.decoder import JSONDecoder
+from typing import Any
+
+import orjson
+
+from lakestore.errors import InvalidInputError
+
+BOM = b"\xef\xbb\xbf"
+_LONG_INTEGER = re.compile(rb"\d{19}")
+_EXPONENT = re.compile(rb"\de[-+]?\d+[,}\]]")
+_SPLIT_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
+_SPACE = re.compile(r"[ \t\n\r]*")
+_PLAIN = orjson.OPT_PASSTHROUGH_SUBCLASS | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
+
+
+@contextlib.contextmanager
+def collector_off() -> Iterator[None]:
+    """No garbage collection while many values are made at once: it halves the time of a parse."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
+
+
+def parse(text: bytes, where: str, *, exact: bool = False) -> tuple[Any, bool]:
+    """The Python value of a JSON text, as `json.loads` gives it, and whether `json` had to read it.
+
+    Unless `exact`, orjson reads first: it is faster, and differs where an integer is beyond 64 bits (a float).
+
+    Raises:
+        InvalidInputError: empty, not UTF-8, not JSON or nested too deep; with the position.
+    """
+    body = text[len(BOM) :] if text.startswith(BOM) else text
+    if not body.strip(b" \t\n\r"):
+        raise InvalidInputError(f"{where} is empty: a result is one JSON document")
+    with collector_off():
+        if not exact:
+            try:
+                return orjson.loads(body), False
+            except orjson.JSONDecodeError:
+                # Either not JSON, or of the kind that only `json` reads: NaN, lone surrogates, great depth.
+                pass
+        try:
+            return json.loads(body.decode()), True
+        except UnicodeDecodeError as exc:
+            raise InvalidInputError(f"{where} is not UTF-8: byte {exc.start} ({exc.reason}); JSON is kept as UTF-8") from exc
+        except json.JSONDecodeError as exc:
+            raise InvalidInputError(
+                f"{where} is not JSON: line {exc.lineno} column {exc.colno} (character {exc.pos}): {exc.msg}"
+            ) from exc
+        except RecursionError as exc:
+            raise InvalidInputError(f"{where} is nested too deep for Python's json: flatten it") from exc
+        except ValueError as exc:
+            raise InvalidInputError(f"{where} cannot be read: {exc}") from exc
+
+
+def has_long_integer(text: bytes) -> bool:
+    """Whether a text may hold an integer that orjson would read as a float."""
+    return _LONG_INTEGER.search(text) is not None
+
+
+def serialise(value: Any) -> bytes:
+    """The document that an engine's value is: compact UTF-8 JSON, floats as Python's repr, NaN as Python's `json`.
+
+    Tuples become arrays; numpy scalars their Python numbers; dates and times ISO text; Decimal a number of the same
+    digits; UUID text; Enum its value. What JSON cannot hold is refused.
+
+    Raises:
+        InvalidInputError: a set, bytes, an object, a key that is not text; named by its path.
+    """
+    with collector_off():
+        try:
+            text = orjson.dumps(value, option=_PLAIN)
+            if not _exponents(text) and orjson.loads(text) == value:
+                return text
+        except (TypeError, orjson.JSONDecodeError, RecursionError):
+            # Values that orjson does not write, or not as Python does: the slow way says which, or writes them.
+            pass
+        try:
+            return _dump(_plain_value(value, "$")).encode()
+        except RecursionError as exc:
+            raise InvalidInputError("the document is nested too deep for Python's json, or holds itself: flatten it") from exc
+
+
+def _exponents(text: bytes) -> bool:
+    """Whether floats may stand in the text that Python writes otherwise (`1e-05`, `0.00001`)."""
+    if b"0.0000" in text:
+        return True
+    return any(b"%de" % digit in text for digit in range(10)) and _EXPONENT.search(text) is not None
+
+
+
+def _dump(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return json.dumps(value, separators=(",", ":"))
+    return text
+
+
+def _plain_value(value: Any, path: str) -> Any:
+    """The value in JSON's own types.
+
+    Raises:
+        InvalidInputError: naming the path of what has none.
+    """
+    kind = type(value)
+    if kind is str:
+        return _whole(value, path)
+    if kind in (int, float, bool, type(None)):
+        return value
+    if kind is dict:
+        plain = {}
+        for key, item in value.items():
+            if not isinstance(key, str):
+                raise InvalidInputError(f"{path}: key {key!r} is {type(key).__name__}; keys of JSON objects are text")
+            plain[_whole(str(key), path)] = _plain_value(item, f"{path}.{key}")
+        return plain
+    if kind in (list, tuple):
+        return [_plain_value(item, f"{path}[{place}]") for place, item in enumerate(value)]
+    if isinstance(value, enum.Enum):
+        return _plain_value(value.value, path)
+    if isinstance(value, dt.datetime | dt.date | dt.time):
+        return value.isoformat()
+    if isinstance(value, uuid.UUID):
+        return str(value)
+    if isinstance(value, decimal.Decimal):
+        return _decimal(value, path)
+    if hasattr(value, "item") and getattr(value, "ndim", None) == 0:
+        return _plain_value(value.item(), path)
+    for base in (bool, int, float, str):
+        if isinstance(value, base):
+            return base(value)
+    if isinstance(value, dict):
+        return _plain_value(dict(value), path)
+    if isinstance(value, list | tuple):
+        return _plain_value(list(value), path)
+    raise InvalidInputError(
+        f"{path}: {kind.__name__} has no form in JSON; give text, a number, a bool, None, a list or a dict"
+    )
+
+
+def _whole(text: str, path: str) -> str:
+    """A text that JSON gives back.
+
+    Raises:
+        InvalidInputError: two of its characters are the halves of one, which JSON would join.
+    """
+    if _SPLIT_PAIR.search(text):
+        raise InvalidInputError(f"{path}: {ascii(text[:40])} holds a character in two halves, which JSON joins; join them")
+    return text
+
+
+def _decimal(value: decimal.Decimal, path: str) -> int | float:
+    """A Decimal as the number of the same value.
+
+    Raises:
+        InvalidInputError: it has more digits than a double keeps.
+    """
+    if value == value.to_integral_value() if value.is_finite() else False:
+        exponent = value.as_tuple().exponent
+        if isinstance(exponent, int) and exponent >= 0:
+            return int(value)
+    number = float(value)
+    if value.is_finite() and decimal.Decimal(repr(number)) != value:
+        raise InvalidInputError(f"{path}: Decimal {value} has more digits than a JSON reader keeps; give it as text")
+    return number
+
+
+def locate(text: bytes, paths: set[tuple[str | int, ...]]) -> dict[tuple[str | int, ...], tuple[int, int]]:
+    """Where in a valid JSON text the values at these paths stand, as byte offsets (start, stop).
+
+    Of a key that stands twice the last counts, as for `json`.
+    """
+    found: dict[tuple[str | int, ...], tuple[int, int]] = {}
+    source = text.decode()
+    scan = JSONDecoder().scan_once
+    above = {path[:depth] for path in paths for depth in range(len(path))}
+
+    def skip(at: int) -> int:
+        match = _SPACE.match(source, at)
+        assert match is not None
+        return match.end()
+
+    def walk(at: int, path: tuple[str | int, ...]) -> int:
+        if path in paths:
+            end = scan(source, at)[1]
+            found[path] = (at, end)
+            return end
+        if path not in above or source[at] not in "{[":
+            return scan(source, at)[1]
+        closing = "}" if source[at] == "{" else "]"
+        place = 0
+        at = skip(at + 1)
+        while source[at] != closing:
+            key: str | int = place
+            if closing == "}":
+                key, at = scan(source, at)
+                at = skip(skip(at) + 1)
+            at = skip(walk(at, (*path, key)))
+            place += 1
+            if source[at] == ",":
+                at = skip(at + 1)
+        return at + 1
+
+    walk(skip(1 if text.startswith(BOM) else 0), ())
+    if source.isascii():
+        return found
+    return {path: (len(source[:a].encode()), len(source[:b].encode())) for path, (a, b) in found.items()}

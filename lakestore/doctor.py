@@ -1,0 +1,78 @@
+"""Is everything in order? Checks of versions, the catalog, and the lake's directory."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+from lakestore.catalog import Catalog
+from lakestore.errors import LakestoreError
+from lakestore.files import Files
+from lakestore.home import Home
+from lakestore.layout import PRIVATE
+
+_PACKAGES = ("duckdb", "pyarrow", "psycopg", "orjson")
+_LOW = 1 << 30
+"""Bytes free below which the disk is nearly full."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing looked at: whether it is in order, and what was seen or what to do."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+def check(root: Path, catalog: Catalog, *, embedded: bool, home: Home) -> list[Check]:
+    """All checks of a lake that is open."""
+    return [*_versions(), *_catalog(catalog, embedded=embedded), *_lake(root, home)]
+
+
+def _versions() -> Iterator[Check]:
+    yield Check("lakestore", True, importlib.metadata.version("lakestore"))
+    yield Check("python", True, platform.python_version())
+    for package in _PACKAGES:
+        yield Check(package, True, importlib.metadata.version(package))
+
+
+def _catalog(catalog: Catalog, *, embedded: bool) -> Iterator[Check]:
+    try:
+        settings = catalog.settings()
+    except LakestoreError as exc:
+        yield Check("catalog", False, str(exc))
+        return
+    kind = "embedded" if embedded else "given by a DSN"
+    yield Check("catalog", True, f"PostgreSQL {settings.get('server_version', '?')}, {kind}: {catalog.place}")
+    for name, why in (
+        ("fsync", "a power loss can damage the catalog: set fsync = on in postgresql.conf"),
+        ("full_page_writes", "a power loss can damage the catalog: set full_page_writes = on in postgresql.conf"),
+    ):
+        ok = settings.get(name) == "on"
+        yield Check(f"catalog {name}", ok, "on" if ok else f"{settings.get(name)}: {why}")
+    commit = settings.get("synchronous_commit", "?")
+    ok = commit != "off"
+    detail = commit if ok else "off: a save that returned can be lost; set synchronous_commit = on"
+    yield Check("catalog synchronous_commit", ok, detail)
+
+
+def _lake(root: Path, home: Home) -> Iterator[Check]:
+    yield Check("lake", True, f"{root}: format {home.format}, partition by {home.partition}, numbers as {home.numbers}")
+    files = Files(root)
+    probe = f"{PRIVATE}/probe/{uuid4()}"
+    try:
+        files.write([(probe, b"durable")])
+        back = files.read(probe)
+        files.remove([probe])
+        yield Check("lake writable", back == b"durable", "wrote, synced, read and removed a file")
+    except LakestoreError as exc:
+        yield Check("lake writable", False, str(exc))
+    usage = shutil.disk_usage(root)
+    detail = f"{usage.free / 1e9:,.1f} GB of {usage.total / 1e9:,.1f} GB free"
+    yield Check("disk", usage.free >= _LOW, detail if usage.free >= _LOW else f"{detail}: make room, saves will fail")

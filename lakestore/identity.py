@@ -1,0 +1,193 @@
+"""What a save fills in: a result's identity, from what is given, the document's profile, and its content."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from lakestore.codec.profile import Profile
+from lakestore.errors import InvalidInputError
+from lakestore.layout import check_strategy, check_task_id
+
+_AGO = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])")
+_UNIT = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_SEARCHABLE = 262_144
+"""Characters up to which parameters and metrics are copied into the catalog for searching."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who a result is. `given` names the fields that the caller gave; `zone_assumed`: the time had no zone, UTC it is."""
+
+    task_id: str
+    strategy: str
+    strategies: tuple[str, ...]
+    status: str
+    created_at: datetime
+    given: frozenset[str]
+    zone_assumed: bool = False
+
+
+def identify(
+    document: Any,
+    profile: Profile,
+    sha256: str,
+    where: str,
+    *,
+    task_id: str | None,
+    strategy: str | None,
+    status: str | None,
+    created_at: datetime | str | None,
+    otherwise: datetime,
+) -> Identity:
+    """The identity of a document; what is not given is taken from it by its profile.
+
+    Args:
+        sha256: of the document's text, hexadecimal: its task id where there is none.
+        otherwise: its time where there is none, UTC.
+
+    Raises:
+        InvalidInputError: no strategy is to be found, or something given cannot be kept.
+    """
+    given = {"task_id": task_id, "strategy": strategy, "status": status, "created_at": created_at}
+    found = profile.first(document, "task_id")
+    if task_id is None:
+        task_id = str(found) if isinstance(found, str | int) and not isinstance(found, bool) else sha256[:32]
+    strategies = profile.strategies_of(document)
+    if strategy is None:
+        if not strategies:
+            places = ", ".join(".".join(map(str, path)) for path in profile.identity.get("strategy", ())) or "none"
+            raise InvalidInputError(
+                f"{where} names no strategy (profile {profile.name!r} looks at: {places}); "
+                'give one: strategy="…" in Python, --strategy on the command line'
+            )
+        strategy = strategies[0]
+    if strategy not in strategies:
+        strategies = [strategy, *(strategies if profile.strategies is not None else ())]
+    if status is None:
+        value = profile.first(document, "status")
+        status = value if isinstance(value, str) and value and "\0" not in value else "completed"
+    elif not isinstance(status, str) or not status or "\0" in status:
+        raise InvalidInputError(f"status must be text without NUL, not {status!r}")
+    when, assumed = _created_at(created_at, profile.first(document, "created_at"), otherwise)
+    return Identity(
+        check_task_id(task_id),
+        check_strategy(strategy),
+        tuple(check_strategy(name) for name in strategies),
+        _unicode("status", status),
+        when,
+        frozenset(name for name, value in given.items() if value is not None),
+        assumed,
+    )
+
+
+def _created_at(given: datetime | str | None, found: Any, otherwise: datetime) -> tuple[datetime, bool]:
+    if given is not None:
+        when = given if isinstance(given, datetime) else _parse(given)
+        if when is None:
+            raise InvalidInputError(f"created_at {given!r} is not a time; give ISO 8601, such as 2026-01-31T09:30:00Z")
+    else:
+        when = _parse(found)
+        if when is None:
+            return otherwise, False
+    if when.tzinfo is None:
+        return when.replace(tzinfo=UTC), True
+    try:
+        return when.astimezone(UTC), False
+    except OverflowError as exc:
+        raise InvalidInputError(f"created_at {given or found!r} is beyond the years 1 to 9999") from exc
+
+
+def _parse(value: Any) -> datetime | None:
+    """A time from ISO text or from seconds or milliseconds since 1970."""
+    try:
+        if isinstance(value, str):
+            return datetime.fromisoformat(value)
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            # Seconds until the year 5138, milliseconds beyond.
+            return datetime.fromtimestamp(value / 1000 if abs(value) >= 1e11 else value, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
+    return None
+
+
+def moment(name: str, value: datetime | str | None, now: datetime) -> datetime | None:
+    """A border in time: a time, ISO text, or how long ago (`7d`, `12h`, `30m`, `2w`).
+
+    Raises:
+        InvalidInputError: it is none of these.
+    """
+    if value is None:
+        return None
+    if isinstance(value, datetime):
+        when: datetime | None = value
+    else:
+        ago = _AGO.fullmatch(value.strip()) if isinstance(value, str) else None
+        try:
+            when = now - timedelta(**{_UNIT[ago[2]]: float(ago[1])}) if ago else _parse(value)
+        except OverflowError:
+            when = None
+    if when is None:
+        raise InvalidInputError(f"{name} {value!r} is neither a time (2026-01-31T09:30:00Z) nor how long ago (7d, 12h)")
+    return when.replace(tzinfo=UTC) if when.tzinfo is None else when
+
+
+def digest(text: bytes) -> str:
+    """SHA-256 of a document's text, hexadecimal."""
+    return hashlib.sha256(text).hexdigest()
+
+
+def searchable(value: Any) -> str | None:
+    """Parameters or metrics as JSONB takes them: NaN and Infinity null, U+0000 and lone surrogates replaced.
+
+    None where there is nothing, or more than 256 KiB of it.
+    """
+    if not isinstance(value, dict | list) or not value:
+        return None
+    try:
+        text = json.dumps(_adapted(value), ensure_ascii=False, separators=(",", ":"))
+    except RecursionError:
+        return None
+    return text if len(text) <= _SEARCHABLE else None
+
+
+def _adapted(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, str):
+        return _clean(value)
+    if isinstance(value, dict):
+        return {_clean(key): _adapted(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_adapted(item) for item in value]
+    # JSONB keeps numbers of 131,072 digits before the point, and nobody searches for them.
+    return None if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 4_096 else value
+
+
+def _clean(text: str) -> str:
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
+
+
+def _unicode(what: str, text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError as exc:
+        raise InvalidInputError(f"{what} {ascii(text)} holds a lone surrogate, which is not text: choose another") from exc
+    return text
+
+
+def uuid7(clock: Callable[[], int] = time.time_ns, random: Callable[[int], bytes] = os.urandom) -> UUID:
+    """A version 7 UUID (RFC 9562): 48 bits of Unix milliseconds, 74 random bits; later ones sort later."""
+    milliseconds = clock() // 1_000_000
+    tail = int.from_bytes(random(10), "big")
+    value = (milliseconds & (2**48 - 1)) << 80 | 7 << 76 | (tail >> 68 & 0xFFF) << 64 | 2 << 62 | tail & (2**62 - 1)
+    return UUID(int=value)

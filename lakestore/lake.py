@@ -1,0 +1,369 @@
+"""A lake: results saved, loaded, listed, queried, deleted."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from uuid import UUID
+
+import duckdb
+import pyarrow as pa
+
+from lakestore import doctor, home, layout, parquet, query, record
+from lakestore.catalog import Catalog
+from lakestore.catalog.embedded import EmbeddedServer
+from lakestore.catalog.snapshot import Snapshot
+from lakestore.codec.envelope import Envelope, StoredRegion
+from lakestore.config import Config
+from lakestore.errors import CatalogError, CorruptFileError, InvalidInputError, NotFoundError, StorageError
+from lakestore.files import Files
+from lakestore.identity import moment, uuid7
+from lakestore.model import LakeTable, LiveFile, Numbers, Partition, ResultInfo, RowSpan
+from lakestore.result import Result
+from lakestore.saving import Saver
+
+_log = logging.getLogger("lakestore")
+
+
+class Lake:
+    """A root directory of Parquet files and the catalog that says what is in it; safe for threads.
+
+    Attributes:
+        root: the lake's directory, absolute.
+        conninfo: libpq connection string of the catalog.
+        embedded: whether the lake runs the catalog itself.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        dsn: str | None,
+        settings: home.Home,
+        *,
+        now: Callable[[], datetime] | None = None,
+        new_id: Callable[[], UUID] | None = None,
+    ) -> None:
+        """Open a lake that is there; use `lakestore.open` or `Lake.create`."""
+        self.root = root
+        self.embedded = dsn is None
+        self._home = settings
+        self._closed = False
+        self._now = now or (lambda: datetime.now(UTC))
+        self._new_id = new_id or uuid7
+        self._files = Files(root)
+        self._server = EmbeddedServer.attach(root / layout.PRIVATE / "catalog") if dsn is None else None
+        self.conninfo = self._server.conninfo if self._server is not None else str(dsn)
+        try:
+            self._catalog = Catalog.open(
+                self.conninfo,
+                lake_id=settings.lake_id,
+                partition=settings.partition,
+                numbers=settings.numbers,
+                where=str(root),
+            )
+        except BaseException:
+            if self._server is not None:
+                self._server.close()
+            raise
+
+    @classmethod
+    def create(
+        cls,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        dsn: str | None = None,
+        partition: Partition = "day",
+        numbers: Numbers = "decimal",
+    ) -> Self:
+        """Make a directory a lake, and open it.
+
+        Args:
+            path: its root directory; made when missing.
+            dsn: PostgreSQL connection string of an empty database for the catalog; empty: the embedded one.
+            partition: the time that one directory of data files spans, by the UTC date of `created_at`.
+            numbers: `decimal` keeps short decimals as scaled integers, smaller; `double` keeps doubles.
+
+        Raises:
+            AlreadyExistsError: there is a lake already.
+            CatalogError, StorageError: the catalog cannot be reached, the directory not be made.
+        """
+        config = Config.load(lake=path, dsn=dsn)
+        root = config.lake.absolute()
+        made = home.make(root, partition=partition, numbers=numbers, exist_ok=False)
+        return cls(root, config.dsn, made)
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str] | None = None, *, dsn: str | None = None, create: bool = True) -> Self:
+        """Open a lake, made with the defaults where there is none; see `lakestore.open`."""
+        config = Config.load(lake=path, dsn=dsn)
+        root = config.lake.absolute()
+        found = home.find(root)
+        if found is None:
+            if not create:
+                raise NotFoundError(f"there is no lake in {root}; 'lakestore init --lake {root}' makes one")
+            found = home.make(root, partition="day", numbers="decimal", exist_ok=True)
+        return cls(root, config.dsn, found)
+
+    def save(
+        self,
+        document: dict[str, Any] | list[Any] | str | bytes | Path,
+        *,
+        task_id: str | None = None,
+        strategy: str | None = None,
+        status: str | None = None,
+        created_at: datetime | str | None = None,
+        profile: str | None = None,
+        replace: bool = False,
+        tables: Mapping[str, Any] | None = None,
+    ) -> ResultInfo:
+        """Store one result; on return it is durable, visible, and proved to come back byte for byte.
+
+        What is not given is taken from the document by its profile. Saving the same document under the same id again
+        is a success and writes nothing.
+
+        Args:
+            document: a Python value (it becomes compact UTF-8 JSON), JSON text, JSON bytes, or the path of a file.
+            task_id: the result's id; without any, one derived from the content.
+            strategy: needed where the document names none.
+            status: `completed` where nobody says.
+            created_at: a time, or ISO 8601 text; without zone it is UTC. Else the document's, the file's, or now.
+            profile: how to read the document; recognised where it is not given.
+            replace: put it in the place of a result with this id and other content.
+            tables: record tables held as columns (pyarrow, pandas, polars, `__arrow_c_stream__`); they become
+                arrays of records in the document, under their names.
+
+        Returns:
+            What the catalog keeps of the result.
+
+        Raises:
+            InvalidInputError: not JSON, no strategy, or something that cannot be kept; nothing was written.
+            AlreadyExistsError: this id has other content; nothing was saved.
+            ConflictError: it was replaced by somebody else at the same time; nothing was saved.
+            StorageError: the file system refused; nothing was saved.
+            CommitUnknownError: the connection was lost at the commit: look the result up.
+            CatalogError: the catalog cannot be reached; nothing was saved.
+        """
+        return self._saver().save(
+            document,
+            task_id=task_id,
+            strategy=strategy,
+            status=status,
+            created_at=created_at,
+            profile=profile,
+            replace=replace,
+            tables=tables,
+        )
+
+    def load(self, task_id: str) -> Result:
+        """Find one result; its document and tables are read from the files when they are asked for.
+
+        Raises:
+            NotFoundError: there is none.
+            CorruptFileError: a file of it is missing or damaged (checksums are compared).
+        """
+        located = self._open_catalog().locate(task_id)
+        if located is None:
+            raise NotFoundError(f"result {task_id!r} is not in the lake; 'lakestore results' lists what is")
+        info, spans = located
+        where = f"result {task_id!r}"
+        own = next((span for span in spans if span.table == layout.RESULTS), None)
+        if own is None:
+            raise CorruptFileError(f"{where} has no row in the table 'results'; its catalog entry is damaged")
+        by_place = {(span.table, span.strategy): span for span in spans}
+
+        def fetch(region: StoredRegion) -> Mapping[int, pa.Array]:
+            span = by_place.get((region.table, region.strategy))
+            if span is None:
+                raise CorruptFileError(f"{where} has no rows in table {region.table!r}; its catalog entry is damaged")
+            return self._columns(span)
+
+        return Result(info, Envelope.from_bytes(record.envelope_of(self._columns(own), own.path), where), fetch)
+
+    def info(self, task_id: str) -> ResultInfo:
+        """What the catalog knows of one result.
+
+        Raises:
+            NotFoundError: there is none.
+        """
+        found = self._open_catalog().get(task_id)
+        if found is None:
+            raise NotFoundError(f"result {task_id!r} is not in the lake; 'lakestore results' lists what is")
+        return found
+
+    def exists(self, task_id: str) -> bool:
+        """Whether there is a result of this id."""
+        return self._open_catalog().get(task_id) is not None
+
+    def results(
+        self,
+        *,
+        strategy: str | None = None,
+        status: str | None = None,
+        since: datetime | str | None = None,
+        until: datetime | str | None = None,
+        limit: int = 100,
+        after: ResultInfo | str | None = None,
+    ) -> list[ResultInfo]:
+        """The results, newest first by `created_at`, then by `task_id`.
+
+        Args:
+            strategy: only those with this strategy.
+            status: only those of this status.
+            since, until: only `since <= created_at < until`: a time, ISO text, or how long ago (`7d`, `12h`).
+            limit: at most so many.
+            after: the last result of the page before (or its id): the next page begins behind it.
+
+        Raises:
+            InvalidInputError: a time or a limit that is none.
+            NotFoundError: `after` is the id of no result.
+        """
+        catalog = self._open_catalog()
+        now = self._now()
+        last = self.info(after) if isinstance(after, str) else after
+        return catalog.results(
+            strategy=strategy,
+            status=status,
+            since=moment("since", since, now),
+            until=moment("until", until, now),
+            limit=limit,
+            after=None if last is None else (last.created_at, last.task_id),
+        )
+
+    def sql(self, sql: str, params: Any = None, *, untrusted: bool = False) -> duckdb.DuckDBPyRelation:
+        """The answer to one SELECT over the lake's tables and `results`, as they are at this moment.
+
+        Args:
+            sql: one statement of DuckDB's SQL.
+            params: values for its `?` or `$name`.
+            untrusted: the SQL comes from outside: it can read live rows and nothing else.
+
+        Returns:
+            A DuckDB relation: `.df()`, `.pl()`, `.to_arrow_table()`, `.fetchall()`, `.show()`.
+
+        Raises:
+            QueryError: not valid, naming what is not there, or not allowed.
+        """
+        self._open_catalog()
+        return query.run(self.root, self._snapshot_for, sql, params, untrusted=untrusted)
+
+    def connect(self, *, config: Mapping[str, Any] | None = None) -> duckdb.DuckDBPyConnection:
+        """A DuckDB connection with every lake table and `results` as views: a snapshot; `refresh` renews it.
+
+        Args:
+            config: DuckDB settings, such as `{"memory_limit": "2GB"}`.
+
+        Raises:
+            QueryError: a setting is not known.
+        """
+        return query.connect(self.root, self._snapshot(), config=config)
+
+    def refresh(self, con: duckdb.DuckDBPyConnection) -> None:
+        """Show the lake as it is now on a connection of `connect`; all views change at once.
+
+        Raises:
+            QueryError: a transaction is open on it.
+        """
+        query.refresh(con, self.root, self._snapshot())
+
+    def delete(self, task_id: str) -> None:
+        """Let a result go; on return no reader sees it. Its files stay until they are vacuumed.
+
+        Raises:
+            NotFoundError: there is none.
+            CommitUnknownError: the connection was lost at the commit: look the result up.
+        """
+        write_id = self._open_catalog().delete(task_id)
+        if write_id is None:
+            raise NotFoundError(f"result {task_id!r} is not in the lake; 'lakestore results' lists what is")
+        stone = json.dumps({"task_id": task_id, "write_id": str(write_id), "deleted_at": self._now().isoformat()})
+        try:
+            self._files.write([(f"{layout.PRIVATE}/tombstones/{write_id}.json", stone.encode())])
+        except StorageError as exc:
+            # The catalog has let it go: that stands. A rebuild without the tombstone would keep it.
+            _log.warning("result %r is deleted, but its tombstone could not be written: %s", task_id, exc)
+
+    def files(self, table: str | None = None, *, strategy: str | None = None) -> list[LiveFile]:
+        """The live data files, for other tools; `table` is a lake table or `results`.
+
+        Raises:
+            NotFoundError: there is no such table.
+        """
+        snapshot = self._open_catalog().snapshot(None if table is None else [table], results=False)
+        if table is not None and table != layout.RESULTS and table not in snapshot.tables:
+            raise NotFoundError(f"there is no lake table {table!r}; there are: {', '.join(sorted(snapshot.tables)) or 'none'}")
+        return [file for file in snapshot.files if strategy is None or file.strategy == strategy]
+
+    def tables(self) -> dict[str, LakeTable]:
+        """The lake tables with their columns, by name."""
+        return self._open_catalog().tables()
+
+    def doctor(self) -> list[doctor.Check]:
+        """What is in order and what is not: versions, catalog, durability, the lake's directory."""
+        return doctor.check(self.root, self._open_catalog(), embedded=self.embedded, home=self._home)
+
+    def close(self) -> None:
+        """Let go of the catalog; the last user of an embedded one waits until its server is gone."""
+        if self._closed:
+            return
+        self._closed = True
+        self._catalog.close()
+        if self._server is not None:
+            self._server.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Lake({str(self.root)!r}{', closed' if self._closed else ''})"
+
+    def _open_catalog(self) -> Catalog:
+        if self._closed:
+            raise CatalogError(f"lake {self.root} was closed; open it again with lakestore.open")
+        return self._catalog
+
+    def _saver(self) -> Saver:
+        return Saver(self._home, self._files, self._open_catalog(), self._now, self._new_id)
+
+    def _columns(self, span: RowSpan) -> Mapping[int, pa.Array]:
+        """The rows of one result in one file, its checksum compared."""
+        data = self._files.read(span.path)
+        if len(data) != span.bytes or sha256(data).digest() != span.sha256:
+            raise CorruptFileError(
+                f"data file {self._files.path(span.path)} is damaged: its SHA-256 is not the one that was committed"
+            )
+        return parquet.from_buffer(data, str(self._files.path(span.path)), first_row=span.first_row, rows=span.rows)
+
+    def _snapshot(self) -> Snapshot:
+        """Everything there is, without the files of the lake's own table: SQL has `results` from the catalog."""
+        found = self._open_catalog().snapshot()
+        return replace(found, files=tuple(file for file in found.files if file.table != layout.RESULTS))
+
+    def _snapshot_for(self, needs: query.Needs) -> Snapshot:
+        """The files that a statement can need."""
+        if needs.everything:
+            return self._snapshot()
+        names = [name for name in needs.tables if name != layout.RESULTS]
+        found = self._open_catalog().snapshot(names, results=layout.RESULTS in needs.tables)
+        return replace(found, files=tuple(file for file in found.files if _within(file, needs.tables[file.table])))
+
+
+def _within(file: LiveFile, bounds: query.Bounds) -> bool:
+    """Whether a file can hold rows within the bounds."""
+    if bounds.strategies is not None and file.strategy not in bounds.strategies:
+        return False
+    if bounds.first_date is not None and file.run_date < bounds.first_date:
+        return False
+    return bounds.last_date is None or file.run_date <= bounds.last_date

@@ -1,0 +1,164 @@
+"""The values that the layers hand to each other: frozen, typed, without behaviour of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any, Literal
+from uuid import UUID
+
+FORMAT_VERSION = 1
+"""Version of what is written on disk; a lake of a newer one is refused by name."""
+
+OWN_COLUMNS = ("task_id", "strategy", "run_date", "filename", "_pos")
+"""Columns every lake table has for itself; a record's key of such a name is stored under another."""
+
+TASK_ID_FIELD = 1
+POS_FIELD = 2
+FIRST_FIELD_ID = 16
+"""Field ids below are lakestore's own; a lake's columns count from here, unique in the whole lake."""
+
+SqlType = Literal[
+    "BIGINT", "DOUBLE", "BOOLEAN", "VARCHAR", "DATE", "TIMESTAMP", "TIMESTAMPTZ", "JSON",
+    "STRUCT", "LIST", "NULL",
+]  # fmt: skip
+"""A column's type in SQL. STRUCT and LIST have children; NULL: no value of it was ever seen."""
+
+Partition = Literal["day", "month", "year"]
+Numbers = Literal["decimal", "double"]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a lake table, or one member of a nested one.
+
+    `parent` is the field id of the STRUCT or LIST it lies in (None: a column of the table itself).
+    `key` is the key in the document as JSON text (`"price"` with its quotes, ASCII only, so that NUL and lone
+    surrogates can stand in it); for a list's element it is `[]`; for the sibling column that takes values of
+    another type it is the key followed by `#json`. `name` is what SQL calls it, unique in its parent without
+    regard to case. `wide`: integers beyond ±2**53 were stored, so it can no longer become DOUBLE.
+    """
+
+    field_id: int
+    parent: int | None
+    key: str
+    name: str
+    type: SqlType
+    wide: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NewColumn:
+    """A wish for a column: reserved by the catalog, which gives it its id and its name.
+
+    `parent` is a field id, or the negative place (-1 is the first) of another wish in the same call.
+    `name` is the wish; the catalog appends `__2`, `__3`, … while it is taken.
+    """
+
+    parent: int | None
+    key: str
+    name: str
+    type: SqlType
+    wide: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LakeTable:
+    """A lake table: its name in SQL and on disk, the key it stands for, and its columns in order of field id."""
+
+    name: str
+    key: str
+    columns: tuple[Column, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LiveFile:
+    """A data file that holds live rows. `path` is relative to the lake, percent-encoded as it is on disk.
+
+    `dead` are the task ids whose rows in this file are no longer live (replaced or deleted).
+    """
+
+    table: str
+    path: str
+    strategy: str
+    run_date: date
+    rows: int
+    bytes: int
+    dead: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class NewFile:
+    """A data file that was written durably and waits for its commit. `sha256` is of its bytes."""
+
+    table: str
+    path: str
+    strategy: str
+    run_date: date
+    rows: int
+    bytes: int
+    sha256: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RowSpan:
+    """Which rows of which file belong to one result: `rows` rows from `first_row` (0-based) of `path`."""
+
+    path: str
+    table: str
+    strategy: str
+    first_row: int
+    rows: int
+    sha256: bytes = b""
+    bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Fidelity:
+    """How a document is kept exact, and the bytes that this costs beside its rows.
+
+    `style`: rebuilt by the writer's style alone; `patched`: with exceptions or a patch; `original`: the text
+    itself is kept, compressed. `bytes` is what the patch or the original takes.
+    """
+
+    kind: Literal["style", "patched", "original"]
+    bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ResultInfo:
+    """What the catalog knows of one result; times are UTC, sizes are bytes."""
+
+    task_id: str
+    strategy: str
+    status: str
+    created_at: datetime
+    file_size: int
+    json_size: int
+    run_date: date
+    strategies: tuple[str, ...]
+    sha256: str
+    """SHA-256 of the JSON text, hexadecimal."""
+    profile: str
+    fidelity: Fidelity
+    write_id: UUID
+    saved_at: datetime
+    tables: Mapping[str, int] = field(default_factory=dict)
+    """Rows per lake table."""
+    params: Any = None
+    metrics: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewResult:
+    """One result ready to be committed, its files written: what `Catalog.commit` makes visible at once.
+
+    `params` and `metrics` are JSON texts fit for JSONB (no NaN, no U+0000), or None.
+    """
+
+    info: ResultInfo
+    spans: tuple[RowSpan, ...]
+    params: str | None = None
+    metrics: str | None = None
+    replaces: UUID | None = None

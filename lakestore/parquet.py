@@ -1,0 +1,177 @@
+"""Arrow ⇄ Parquet bytes: field ids, an encoding for each column, small footers.
+
+Columns are found by field id, never by name. What a footer says of the columns (`lakestore` in its key-value
+metadata) is enough to make the catalog anew.
+"""
+
+from __future__ import annotations
+
+import json
+from base64 import b85decode, b85encode
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from lakestore.errors import CorruptFileError
+from lakestore.model import FORMAT_VERSION, TASK_ID_FIELD, Column
+
+try:
+    from compression import zstd  # type: ignore[import-not-found, unused-ignore]
+except ImportError:  # before Python 3.14
+    from backports import zstd
+
+FOOTER_KEY = b"lakestore"
+ROW_GROUP = 122_880
+"""Rows of a row group: what DuckDB scans as one."""
+_SAMPLE = 1_024
+
+
+def field(name: str, kind: pa.DataType, field_id: int) -> pa.Field:
+    """An Arrow field that carries a Parquet field id."""
+    return pa.field(name, kind, metadata={b"PARQUET:field_id": str(field_id).encode()})
+
+
+def field_id(field: pa.Field) -> int:
+    """The Parquet field id of a field; -1 where it has none."""
+    return int((field.metadata or {}).get(b"PARQUET:field_id", b"-1"))
+
+
+def task_ids(task_id: str, rows: int) -> tuple[pa.Field, pa.Array]:
+    """The own column that says whose each row is; one text, however many rows."""
+    indices = pa.array(np.zeros(rows, np.int8))
+    kind = pa.dictionary(pa.int8(), pa.string())
+    return field("task_id", kind, TASK_ID_FIELD), pa.DictionaryArray.from_arrays(indices, [task_id])
+
+
+def to_buffer(table: pa.Table, columns: Sequence[Column] = (), *, key: str = "") -> pa.Buffer:
+    """A data file's bytes: `table` with the encodings that fit its columns.
+
+    Args:
+        table: columns with field ids.
+        columns: the lake table's columns that stand in it, for the footer.
+        key: the document key of the lake table, for the footer.
+    """
+    dictionary: list[str] = []
+    encodings: dict[str, str] = {}
+    for name, column in zip(table.schema.names, table.columns, strict=True):
+        array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+        if isinstance(array, pa.ChunkedArray):
+            array = array.chunk(0) if array.num_chunks else pa.array([], column.type)
+        for path, leaf in _leaves(name, array):
+            encoding = _encoding(leaf)
+            if encoding is None:
+                dictionary.append(path)
+            else:
+                encodings[path] = encoding
+    if columns:
+        table = table.replace_schema_metadata({FOOTER_KEY: _footer(columns, key)})
+    sink = pa.BufferOutputStream()
+    pq.write_table(
+        table,
+        sink,
+        row_group_size=ROW_GROUP,
+        version="2.6",
+        data_page_version="2.0",
+        compression="zstd",
+        compression_level=3,
+        use_dictionary=dictionary or False,
+        column_encoding=encodings or None,
+        dictionary_pagesize_limit=4 << 20,
+        data_page_size=8 << 20,
+        write_statistics=["task_id"] if "task_id" in table.schema.names else False,
+        store_schema=False,
+        store_decimal_as_integer=True,
+    )
+    return sink.getvalue()
+
+
+def from_buffer(data: Any, where: str, *, first_row: int = 0, rows: int | None = None) -> dict[int, pa.Array]:
+    """The columns of a data file by field id, each one array; of all rows, or of `rows` from `first_row`.
+
+    Raises:
+        CorruptFileError: it is not readable Parquet.
+    """
+    try:
+        with pq.ParquetFile(pa.BufferReader(data)) as file:
+            total = file.metadata.num_rows
+            if rows is None or (first_row == 0 and rows == total):
+                table = file.read(use_threads=False)
+            else:
+                table = _span(file, first_row, rows)
+            # Validity, offsets and decimals are read from raw buffers: they must be what they say.
+            table.validate(full=False)
+    except (pa.ArrowException, OSError, ValueError) as exc:
+        raise CorruptFileError(f"data file {where} is not readable Parquet: {exc}") from exc
+    if rows is not None and table.num_rows != rows:
+        raise CorruptFileError(f"data file {where} has {total} rows, the catalog expects {first_row + rows} or more")
+    return {field_id(table.schema.field(i)): _one(table.column(i)) for i in range(table.num_columns)}
+
+
+def footer_columns(metadata: Mapping[bytes, bytes] | None) -> tuple[str, tuple[Column, ...]] | None:
+    """What a footer says of its lake table: document key and columns; None: lakestore did not write it."""
+    raw = (metadata or {}).get(FOOTER_KEY)
+    if raw is None:
+        return None
+    value = json.loads(zstd.decompress(b85decode(raw)))
+    return value["key"], tuple(Column(*item) for item in value["columns"])
+
+
+def _footer(columns: Sequence[Column], key: str) -> bytes:
+    value = {
+        "v": FORMAT_VERSION,
+        "key": key,
+        "columns": [[c.field_id, c.parent, c.key, c.name, c.type, c.wide] for c in columns],
+    }
+    return b85encode(zstd.compress(json.dumps(value, separators=(",", ":")).encode(), level=15))
+
+
+def _span(file: pq.ParquetFile, first_row: int, rows: int) -> pa.Table:
+    """Some rows of a file, from the row groups that hold them."""
+    groups, start, skipped = [], 0, 0
+    for group in range(file.metadata.num_row_groups):
+        size = file.metadata.row_group(group).num_rows
+        if start + size > first_row and start < first_row + rows:
+            if not groups:
+                skipped = start
+            groups.append(group)
+        start += size
+    return file.read_row_groups(groups, use_threads=False).slice(first_row - skipped, rows)
+
+
+def _one(column: pa.ChunkedArray) -> pa.Array:
+    return column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
+
+
+def _leaves(path: str, array: pa.Array) -> Iterator[tuple[str, pa.Array]]:
+    """The leaf columns of an array with their paths in Parquet."""
+    if pa.types.is_struct(array.type):
+        for place in range(array.type.num_fields):
+            yield from _leaves(f"{path}.{array.type.field(place).name}", array.field(place))
+    elif pa.types.is_list(array.type):
+        yield from _leaves(f"{path}.list.{array.type.value_field.name}", array.values)
+    else:
+        yield path, array
+
+
+def _encoding(leaf: pa.Array) -> str | None:
+    """The encoding of a leaf, chosen on a sample; None: a dictionary."""
+    kind = leaf.type
+    if pa.types.is_dictionary(kind):
+        return None
+    if pa.types.is_boolean(kind):
+        return "RLE"
+    n = len(leaf)
+    if n == 0:
+        return "PLAIN"
+    sample = leaf.slice(0, _SAMPLE)
+    distinct = pc.count_distinct(sample).as_py()
+    few = distinct * 4 <= len(sample)
+    if pa.types.is_string(kind) or pa.types.is_binary(kind):
+        return None if few else "DELTA_BYTE_ARRAY" if n > 64 else "PLAIN"
+    if pa.types.is_floating(kind):
+        return None if few else "BYTE_STREAM_SPLIT"
+    return None if few and distinct <= 16 else "DELTA_BINARY_PACKED"

@@ -1,0 +1,180 @@
+"""SQL from outside: one SELECT over the lake's tables, which can write nothing and read nothing else.
+
+Three fences, each of which should do alone: DuckDB itself (only live data files can be opened, its configuration is
+locked), the statement's kind (one SELECT), and its syntax tree (known tables, known table functions).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import duckdb
+
+from lakestore.errors import QueryError
+from lakestore.query.prune import Params, understood
+from lakestore.query.sqltypes import text
+from lakestore.query.tree import Node, parse, walk
+
+CONFIG: Final[Mapping[str, Any]] = {
+    "autoload_known_extensions": "false",
+    "allow_community_extensions": "false",
+    # No spilling: nothing is left behind, and memory is what bounds a statement.
+    "temp_directory": "",
+}
+MAX_SQL: Final = 100_000
+"""Characters of one statement from outside."""
+
+_ANSWERS: Final = "_lakestore"
+# They look outside of the lake, wait, or run text as SQL.
+_DENIED_FUNCTIONS: Final = frozenset(
+    {
+        "getenv", "getvariable", "current_setting", "write_log", "sleep_ms", "pg_sleep", "nextval", "currval",
+        "setseed", "pg_get_viewdef", "current_query", "in_search_path", "invoke", "stats",
+    }
+)  # fmt: skip
+_TRUSTED_KINDS: Final = ("SELECT", "EXPLAIN", "MULTI")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one statement from outside may take: `seconds` of wall time, `memory` as DuckDB writes sizes, threads."""
+
+    seconds: float = 60.0
+    memory: str = "2GB"
+    threads: int | None = None
+
+    def config(self) -> dict[str, Any]:
+        """The DuckDB settings that these limits are."""
+        return {"memory_limit": self.memory} | ({} if self.threads is None else {"threads": self.threads})
+
+
+DEFAULT: Final = Limits()
+
+
+def one_query(con: duckdb.DuckDBPyConnection, sql: str, *, untrusted: bool) -> None:
+    """Refuse what is not exactly one statement that reads.
+
+    Raises:
+        QueryError: there are none or several, or it is of another kind.
+    """
+    if untrusted and len(sql) > MAX_SQL:
+        raise QueryError(f"the statement has {len(sql)} characters, at most {MAX_SQL} are accepted: shorten it")
+    statements = con.extract_statements(sql)
+    if len(statements) != 1:
+        raise QueryError(f"expected one SQL statement, not {len(statements)}: give them one by one")
+    kind = statements[0].type.name
+    if kind not in (("SELECT",) if untrusted else _TRUSTED_KINDS):
+        hint = (
+            "PIVOT … ON column IN (values) is one"
+            if kind == "MULTI"
+            else "only reading is possible here"
+            if untrusted
+            else "use lake.connect() for anything else"
+        )
+        raise QueryError(f"a {kind} statement is not a SELECT: {hint}")
+
+
+def check(tree: Node | None, tables: Collection[str]) -> None:
+    """Refuse a statement from outside that names anything but the lake's tables.
+
+    Args:
+        tree: its syntax tree.
+        tables: what it may name.
+
+    Raises:
+        QueryError: naming what is not allowed.
+    """
+    if tree is None:
+        raise QueryError("the statement is not one that can be checked: give one plain SELECT")
+    nodes = list(walk(tree))
+    names = {name.lower() for name in tables}
+    for node in nodes:
+        if "cte_map" in node:
+            names.update(str(entry["key"]).lower() for entry in node["cte_map"]["map"])
+        if node.get("type") in ("CTE_NODE", "RECURSIVE_CTE_NODE"):
+            names.add(str(node.get("cte_name", node.get("ctename", ""))).lower())
+    for node in nodes:
+        kind = node.get("type")
+        if not understood(node):
+            function = node.get("function", {}).get("function_name")
+            shown = f"{function}()" if function else kind
+            raise QueryError(f"{shown} is not allowed here: only the lake's tables can be read")
+        if kind == "BASE_TABLE":
+            _check_table(node, names, tables)
+        elif kind == "SHOW_REF" and node.get("table_name"):
+            if str(node["table_name"]).strip('"').lower() not in {"tables", *names}:
+                raise QueryError(f"SHOW {node['table_name']} is not allowed here: SHOW TABLES and DESCRIBE are")
+        elif node.get("class") == "FUNCTION":
+            function = str(node.get("function_name", "")).lower()
+            if function in _DENIED_FUNCTIONS or function.startswith(("__internal", "read_", "json_execute")):
+                raise QueryError(f"{function}() is not allowed here: it reaches outside of the lake")
+
+
+def _check_table(node: Node, names: Collection[str], tables: Iterable[str]) -> None:
+    name = str(node["table_name"])
+    catalog, schema = str(node.get("catalog_name") or "").lower(), str(node.get("schema_name") or "").lower()
+    if catalog in ("", "memory") and schema in ("", "main") and name.lower() in names:
+        return
+    if not catalog and schema == "information_schema" and name.lower() in ("tables", "columns"):
+        return
+    shown = ".".join(part for part in (catalog, schema, name) if part)
+    raise QueryError(f"table {shown!r} is not in the lake; its tables: {', '.join(sorted(tables))}")
+
+
+def lock(con: duckdb.DuckDBPyConnection, paths: Iterable[str]) -> None:
+    """Leave a connection nothing of the machine but these files, for good."""
+    # In this order: the list cannot change once access is off, and nothing can once the configuration is locked.
+    listed = list(paths)
+    allowed = f"string_split({text(chr(10).join(listed))}, chr(10))" if listed else "[]::VARCHAR[]"
+    con.execute(f"SET allowed_paths = {allowed}")
+    con.execute(f"ATTACH ':memory:' AS {_ANSWERS}")
+    con.execute("SET enable_external_access = false")
+    con.execute("SET lock_configuration = true")
+
+
+def answer(
+    con: duckdb.DuckDBPyConnection, sql: str, tree: Node | None, params: Params, limits: Limits
+) -> duckdb.DuckDBPyRelation:
+    """Evaluate a checked SELECT now, within its limits; the rows stay in the connection's memory.
+
+    Raises:
+        QueryError: it took too long.
+    """
+    bare = _without_semicolon(con, sql)
+    if parse(con, bare) != tree:
+        raise QueryError("the statement's end is not clear: leave out what follows its last ';'")
+    done = threading.Event()
+
+    def stop() -> None:
+        # An interrupt is lost on a statement that has not begun: repeat it.
+        wait = limits.seconds
+        while not done.wait(wait):
+            con.interrupt()
+            wait = 0.05
+
+    timer = threading.Thread(target=stop, name="lakestore-time-limit", daemon=True)
+    timer.start()
+    try:
+        con.execute(f"CREATE TABLE {_ANSWERS}.main.answer AS FROM (\n{bare}\n)", params)
+    except duckdb.InterruptException as exc:
+        raise QueryError(f"the statement ran longer than {limits.seconds:g} s: narrow it, or raise the limit") from exc
+    finally:
+        done.set()
+        timer.join()
+    return con.table(f"{_ANSWERS}.main.answer")
+
+
+def _without_semicolon(con: duckdb.DuckDBPyConnection, sql: str) -> str:
+    end = sql.rfind(";")
+    while end >= 0:
+        try:
+            if con.extract_statements(sql[end:]):
+                break
+        except duckdb.Error:
+            break
+        sql = sql[:end]
+        end = sql.rfind(";")
+    return sql

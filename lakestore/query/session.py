@@ -1,0 +1,167 @@
+"""DuckDB connections over a snapshot of the lake: its tables and `results` as views."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import duckdb
+
+from lakestore.catalog.snapshot import RESULTS_SCHEMA, Snapshot
+from lakestore.errors import QueryError
+from lakestore.layout import RESULTS
+from lakestore.model import LakeTable, LiveFile
+from lakestore.query import guard, prune
+from lakestore.query.failures import translated
+from lakestore.query.prune import Needs, Params
+from lakestore.query.sqltypes import children, identifier
+from lakestore.query.tree import parse
+from lakestore.query.views import lake_root, view_sql
+
+_OWN = ("task_id", "strategy", "run_date")
+_INCOMING = "_lakestore_incoming"
+
+
+def connect(root: Path, snapshot: Snapshot, *, config: Mapping[str, Any] | None = None) -> duckdb.DuckDBPyConnection:
+    """An in-memory DuckDB connection that sees the snapshot: every lake table as a view, and `results`.
+
+    Cursors of the connection see the same. The time zone is UTC, no extension is ever downloaded, and spilled data
+    goes to the system's temporary directory. Whoever calls closes it.
+
+    Args:
+        root: the lake's root directory.
+        snapshot: the live files, the tables and the results.
+        config: DuckDB settings (`memory_limit`, `threads`, …), which win over the ones said above.
+
+    Raises:
+        QueryError: a setting is not known, or a view cannot be made.
+    """
+    con = _open(config or {})
+    try:
+        refresh(con, root, snapshot)
+    except BaseException:
+        con.close()
+        raise
+    return con
+
+
+def refresh(con: duckdb.DuckDBPyConnection, root: Path, snapshot: Snapshot) -> None:
+    """Show another snapshot on a connection: all views change at once, or none does.
+
+    Raises:
+        QueryError: a transaction is open on the connection, or a table of the user's has a view's name.
+    """
+    try:
+        # A failing BEGIN would end the user's transaction. Inside one, its id stays the same.
+        if con.execute("SELECT txid_current()").fetchone() == con.execute("SELECT txid_current()").fetchone():
+            raise QueryError("a transaction is open on this connection: commit it or roll it back, then refresh")
+        con.execute("BEGIN TRANSACTION")
+        try:
+            _create(con, root, snapshot)
+            con.execute("COMMIT")
+        except BaseException:
+            con.execute("ROLLBACK")
+            raise
+    except duckdb.Error as exc:
+        raise QueryError(f"the views of the lake were not renewed: {exc}; rename what is in the way") from exc
+
+
+def run(
+    root: Path,
+    snapshot_source: Callable[[Needs], Snapshot],
+    sql: str,
+    params: Params = None,
+    *,
+    untrusted: bool = False,
+    limits: guard.Limits = guard.DEFAULT,
+) -> duckdb.DuckDBPyRelation:
+    """The answer to one SELECT, as a DuckDB relation that keeps what it needs alive.
+
+    A trusted statement is evaluated when the relation is used; an untrusted one before this returns, within its limits.
+
+    Args:
+        root: the lake's root directory.
+        snapshot_source: gives the files that a statement of these needs can read; more does no harm.
+        sql: one statement: SELECT, FROM, WITH, VALUES, DESCRIBE, SUMMARIZE, SHOW; when trusted also EXPLAIN and PIVOT.
+        params: values for `?`, `$1` (a sequence) or `$name` (a mapping).
+        untrusted: the text comes from outside: it can read live rows and nothing else.
+        limits: for untrusted statements.
+
+    Raises:
+        QueryError: the SQL is not valid, names what is not there, is not allowed, or exceeds its limits.
+        CorruptFileError: a data file is missing.
+    """
+    con = _open(guard.CONFIG | limits.config() if untrusted else {})
+    needs: Needs | None = None
+    columns: dict[str, list[str]] = {}
+    try:
+        con.execute("SET python_enable_replacements = false")
+        guard.one_query(con, sql, untrusted=untrusted)
+        tree = parse(con, sql)
+        needs = prune.needed_by(con, tree, params)
+        snapshot = snapshot_source(needs)
+        if snapshot.results is None and needs.table(RESULTS) is None:
+            snapshot = replace(snapshot, results=RESULTS_SCHEMA.empty_table())
+        columns = _columns(snapshot)
+        if untrusted:
+            guard.check(tree, columns)
+        _create(con, root, snapshot)
+        if not untrusted:
+            return con.sql(sql, params=params)
+        base = lake_root(root)
+        guard.lock(con, [f"{base}/{file.path}" for file in snapshot.files if file.table != RESULTS])
+        return guard.answer(con, sql, tree, params, limits)
+    except (duckdb.Error, UnicodeError, RuntimeError, ValueError, TypeError) as exc:
+        con.close()
+        if isinstance(exc, QueryError):
+            raise
+        raise translated(exc, columns, needs) from exc
+    except BaseException:
+        con.close()
+        raise
+
+
+def _open(config: Mapping[str, Any]) -> duckdb.DuckDBPyConnection:
+    # DuckDB's own choice for spilled data is `.tmp` in the working directory.
+    spill = os.path.join(tempfile.gettempdir(), f"lakestore-{uuid4().hex}")
+    settings = {"autoinstall_known_extensions": "false", "temp_directory": spill, **config}
+    try:
+        con = duckdb.connect(":memory:", config=settings)
+        con.execute("SET GLOBAL TimeZone = 'UTC'")
+    except (duckdb.Error, TypeError) as exc:
+        raise QueryError(f"DuckDB does not start with these settings: {exc}") from exc
+    return con
+
+
+def _create(con: duckdb.DuckDBPyConnection, root: Path, snapshot: Snapshot) -> None:
+    files: dict[str, list[LiveFile]] = {}
+    for file in snapshot.files:
+        files.setdefault(file.table, []).append(file)
+    for name, table in _record_tables(snapshot):
+        con.execute(f"CREATE OR REPLACE VIEW {identifier(name)} AS {view_sql(table, files.get(name, ()), root)}")
+    results = snapshot.results
+    if results is None:
+        return
+    # A table of its own: a registered Arrow table would be missing in cursors, and change under open ones.
+    con.register(_INCOMING, results)
+    try:
+        con.execute(f"CREATE OR REPLACE TABLE {identifier(RESULTS)} AS FROM {_INCOMING}")
+    finally:
+        con.unregister(_INCOMING)
+
+
+def _record_tables(snapshot: Snapshot) -> Iterator[tuple[str, LakeTable]]:
+    """The lake tables but the lake's own: SQL has `results` from the catalog."""
+    return ((name, table) for name, table in snapshot.tables.items() if name != RESULTS)
+
+
+def _columns(snapshot: Snapshot) -> dict[str, list[str]]:
+    columns = {} if snapshot.results is None else {RESULTS: list(snapshot.results.column_names)}
+    for name, table in _record_tables(snapshot):
+        columns[name] = [*_OWN, *(column.name for column in children(table.columns).get(None, ()))]
+    return columns

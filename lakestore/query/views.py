@@ -1,0 +1,102 @@
+"""The text of the views: a lake table's schema and its live files become one SELECT.
+
+A view shows `task_id`, `strategy`, `run_date`, then the columns of the records in order of field id. `strategy` and
+`run_date` come from each file's path, so that a filter on them leaves files unopened. `filename` and `_pos`
+are not shown: they would widen every `SELECT *` for what only `lakestore files` and `load` need.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from urllib.parse import quote
+
+from lakestore.model import TASK_ID_FIELD, LakeTable, LiveFile
+from lakestore.query.sqltypes import children, identifier, sql_type, text
+
+# What follows the strategy in a path: "/run_date=YYYY-MM-DD/", 36 characters of UUID, ".parquet". Counting from the
+# end prunes 10,000 files in 0.15 s, where a regular expression took 0.8 s.
+_TAIL = len("/run_date=2024-01-01/") + 36 + len(".parquet")
+_DATE_FROM_END = 10 + 1 + 36 + len(".parquet")
+
+
+def lake_root(root: Path) -> str:
+    """The root as the file list spells it: absolute, with `/`, without a final one."""
+    return Path(os.path.abspath(root)).as_posix().rstrip("/")
+
+
+def view_sql(table: LakeTable, files: Sequence[LiveFile], root: Path) -> str:
+    """The SELECT behind the view of one lake table: only live rows, only of these files.
+
+    Args:
+        table: its columns, with parents, of the whole table.
+        files: the live files to read, all of this table; none gives a typed empty table.
+        root: the lake's root directory.
+    """
+    nested = children(table.columns)
+    columns = nested.get(None, ())
+    if not files:
+        typed = [f"CAST(NULL AS {sql_type(c, nested)}) AS {identifier(c.name)}" for c in columns]
+        own = "CAST(NULL AS VARCHAR) AS task_id, CAST(NULL AS VARCHAR) AS strategy, CAST(NULL AS DATE) AS run_date"
+        return f"SELECT {', '.join([own, *typed])} WHERE false"
+
+    base = lake_root(root)
+    stored = [(TASK_ID_FIELD, "task_id", "VARCHAR")]
+    shown = ["task_id", *_partition(f"{base}/{table.name}/strategy=")]
+    for column in columns:
+        name = identifier(column.name)
+        if column.type == "NULL":
+            shown.append(f"NULL AS {name}")
+            continue
+        stored.append((column.field_id, column.name, sql_type(column, nested)))
+        # The idle IF keeps comparisons out of the files: there DuckDB 1.5 rounds the constant to the column's scale.
+        shown.append(f"if({name} IS NULL, NULL, {name}) AS {name}" if column.type == "DOUBLE" else name)
+
+    clean = [file.path for file in files if not file.dead]
+    dirty = [file for file in files if file.dead]
+    # Each SELECT reads its files itself: DuckDB skips files by a filter only through one projection.
+    selects = []
+    if clean:
+        selects.append(f"SELECT {', '.join(shown)} FROM {_read(base, clean, stored)}")
+    if dirty:
+        selects.append(
+            f"SELECT {', '.join(shown)} FROM {_read(base, [file.path for file in dirty], stored)} AS f WHERE NOT EXISTS "
+            f"(FROM ({_dead_rows(base, dirty)}) AS dead WHERE dead.path = f.filename AND dead.task_id = f.task_id)"
+        )
+    return " UNION ALL ".join(selects)
+
+
+def _partition(prefix: str) -> tuple[str, str]:
+    start = len(prefix) + 1
+    return (
+        f"url_decode(substr(filename, {start}, length(filename) - {start - 1 + _TAIL})) AS strategy",
+        f"CAST(substr(filename, -{_DATE_FROM_END}, 10) AS DATE) AS run_date",
+    )
+
+
+def _read(base: str, paths: Iterable[str], stored: Iterable[tuple[int, str, str]]) -> str:
+    # `schema` gives each column the catalog's type by field id; without it the first file's types would rule.
+    schema = ", ".join(
+        f"{field_id}: {{name: {text(name)}, type: {text(kind)}, default_value: NULL}}"
+        for field_id, name, kind in stored
+    )
+    # Statistics in Parquet know nothing of NaN: without `can_have_nan`, `> 1` would skip row groups that hold one.
+    return f"read_parquet({path_list(base, paths)}, schema=MAP {{{schema}}}, filename=true, can_have_nan=true)"
+
+
+def path_list(base: str, paths: Iterable[str]) -> str:
+    """SQL for a list of absolute paths: one string that DuckDB splits, bound three times faster than a list literal."""
+    # Paths in the lake are percent-encoded: no line break can stand in them.
+    return (
+        f"list_transform(string_split({text(chr(10).join(paths))}, chr(10)), lambda path: {text(base + '/')} || path)"
+    )
+
+
+def _dead_rows(base: str, files: Iterable[LiveFile]) -> str:
+    pairs = [(file.path, quote(task_id, safe="")) for file in files for task_id in file.dead]
+    task_ids = text("\n".join(task_id for _, task_id in pairs))
+    return (
+        f"SELECT unnest({path_list(base, (path for path, _ in pairs))}) AS path, "
+        f"unnest(list_transform(string_split({task_ids}, chr(10)), lambda id: url_decode(id))) AS task_id"
+    )

@@ -1,0 +1,71 @@
+"""The lake's own table `results`: a row per result, enough to make the catalog anew."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import pyarrow as pa
+
+from lakestore import parquet
+from lakestore.errors import CorruptFileError
+from lakestore.model import TASK_ID_FIELD, ResultInfo
+
+_FIELDS = (
+    ("task_id", pa.string(), TASK_ID_FIELD),
+    ("status", pa.string(), 3),
+    ("created_at", pa.timestamp("us", "UTC"), 4),
+    ("write_id", pa.string(), 5),
+    ("sha256", pa.string(), 6),
+    ("json_size", pa.int64(), 7),
+    ("record", pa.string(), 8),
+    ("envelope", pa.binary(), 9),
+)
+_SCHEMA = pa.schema([parquet.field(*item) for item in _FIELDS])
+_ENVELOPE = 9
+
+
+def to_buffer(info: ResultInfo, envelope: bytes, *, replaces: UUID | None, zone_assumed: bool) -> pa.Buffer:
+    """The bytes of a `results` file of one row; `record` holds as JSON what has no column of its own."""
+    record: dict[str, Any] = {
+        "strategies": list(info.strategies),
+        "profile": info.profile,
+        "fidelity": [info.fidelity.kind, info.fidelity.bytes],
+        "tables": dict(info.tables),
+        "saved_at": _micros(info.saved_at),
+    }
+    if replaces is not None:
+        record["replaces"] = str(replaces)
+    if zone_assumed:
+        record["zone_assumed"] = True
+    row = {
+        "task_id": info.task_id,
+        "status": info.status,
+        "created_at": info.created_at,
+        "write_id": str(info.write_id),
+        "sha256": info.sha256,
+        "json_size": info.json_size,
+        "record": json.dumps(record, separators=(",", ":")),
+        "envelope": envelope,
+    }
+    arrays = [pa.array([row[name]], kind) for name, kind, _ in _FIELDS]
+    return parquet.to_buffer(pa.Table.from_arrays(arrays, schema=_SCHEMA))
+
+
+def envelope_of(columns: Mapping[int, pa.Array], where: str) -> bytes:
+    """The envelope in a row that was read.
+
+    Raises:
+        CorruptFileError: the file has no such column.
+    """
+    column = columns.get(_ENVELOPE)
+    if column is None or len(column) != 1 or not column[0].is_valid:
+        raise CorruptFileError(f"{where} is not a file of the table 'results'")
+    return bytes(column[0].as_py())
+
+
+def _micros(when: datetime) -> int:
+    return round(when.timestamp() * 1_000_000)

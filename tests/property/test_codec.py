@@ -1,0 +1,61 @@
+"""Every document comes back byte for byte, whatever it holds and whatever was stored before it."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from lakestore.codec import decode, text
+from tests.schemas import MemorySchema, store
+from tests.strategies import documents, records, texts
+
+relaxed = settings(
+    deadline=None, max_examples=int(os.environ.get("LAKESTORE_EXAMPLES", "100")), suppress_health_check=list(HealthCheck)
+)
+
+
+def as_read(value: Any) -> str:
+    """A value as text in which int and float, −0.0, NaN and the order of keys differ."""
+    return repr(value)
+
+
+@relaxed
+@given(texts())
+def test_a_text_comes_back_byte_for_byte(source: bytes) -> None:
+    assert store(source, MemorySchema()).text() == source
+
+
+@relaxed
+@given(texts())
+def test_a_document_comes_back_as_the_value_that_json_reads(source: bytes) -> None:
+    stored = store(source, MemorySchema())
+    value = decode.value_of(stored.text(), stored.envelope, "it")
+    assert as_read(value) == as_read(json.loads(source.decode("utf-8-sig")))
+
+
+@relaxed
+@given(st.lists(texts(), min_size=2, max_size=4), st.booleans())
+def test_what_one_document_holds_never_changes_another(sources: list[bytes], decimals: bool) -> None:
+    schema = MemorySchema()
+    stored = [store(source, schema, decimals=decimals) for source in sources]
+    assert [each.text() for each in stored] == sources
+
+
+@relaxed
+@given(documents())
+def test_a_dict_comes_back_equal_with_its_types(document: dict[str, Any]) -> None:
+    source = text.serialise(document)
+    stored = store(source, MemorySchema())
+    assert as_read(decode.value_of(stored.text(), stored.envelope, "it")) == as_read(document)
+
+
+@relaxed
+@given(st.lists(records(), min_size=1, max_size=3))
+def test_compact_records_without_oddities_need_no_more_than_their_style(tables: list[list[dict[str, Any]]]) -> None:
+    source = text.serialise({f"table{place}": rows for place, rows in enumerate(tables)})
+    stored = store(source, MemorySchema())
+    assert stored.encoded.fidelity.kind == "style", stored.encoded.fidelity

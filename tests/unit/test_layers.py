@@ -1,0 +1,104 @@
+"""Imports only point down: the house of docs/design.md, kept by a walk over every module."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import lakestore
+
+PACKAGE = Path(lakestore.__file__).parent
+
+LAYERS = (
+    ("__main__",),
+    ("cli",),
+    ("manager",),
+    ("migrate", "archive", "maintenance"),
+    ("",),  # lakestore/__init__.py: what users import
+    ("storage",),
+    ("lake",),
+    ("result", "saving", "doctor"),
+    ("record",),
+    ("identity",),
+    ("query",),
+    ("catalog",),
+    ("codec",),
+    ("parquet",),
+    ("files", "home"),
+    ("layout",),
+    ("config",),
+    ("model",),
+    ("errors",),
+)
+"""From top to bottom; units in one line do not know each other."""
+
+LEVEL = {unit: level for level, units in enumerate(LAYERS) for unit in units}
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+def unit_of(dotted: str) -> str:
+    """The unit a module belongs to: `lakestore.codec.nodes` → `codec`."""
+    return [*dotted.split("."), ""][1]
+
+
+def dotted_name(path: Path) -> str:
+    parts = ("lakestore", *path.relative_to(PACKAGE).with_suffix("").parts)
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports(path: Path) -> Iterator[tuple[int, str]]:
+    """Line and dotted name of each import of lakestore's own, also those inside functions."""
+    package = ["lakestore", *path.relative_to(PACKAGE).parts[:-1]]
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
+            module = ".".join(filter(None, [base, node.module]))
+            names = [module] if module != "lakestore" else [submodule(alias.name) for alias in node.names]
+        else:
+            continue
+        yield from ((node.lineno, name) for name in names if name.split(".")[0] == "lakestore")
+
+
+def submodule(name: str) -> str:
+    """`from lakestore import name`: a module of that name, or what `lakestore/__init__.py` gives."""
+    there = (PACKAGE / name).is_dir() or (PACKAGE / f"{name}.py").is_file()
+    return f"lakestore.{name}" if there else "lakestore"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=dotted_name)
+def test_a_module_imports_only_from_below(path: Path) -> None:
+    own = unit_of(dotted_name(path))
+    assert own in LEVEL, f"{own} has no place in LAYERS"
+    for line, name in imports(path):
+        other = unit_of(name)
+        assert other in LEVEL, f"{path.name}:{line} imports {name}, which has no place in LAYERS"
+        assert other == own or LEVEL[other] > LEVEL[own], f"{path.name}:{line} imports {name}, which is not below {own}"
+
+
+def test_the_walk_sees_imports_of_every_form(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(globals(), "PACKAGE", tmp_path)
+    (tmp_path / "codec").mkdir()
+    (tmp_path / "lake.py").touch()
+    path = tmp_path / "codec" / "nodes.py"
+    path.write_text(
+        "import lakestore.cli.app\nfrom .. import lake\nfrom ..model import Column\nfrom . import styles\n"
+        "def later():\n    from lakestore import lake, open\n"
+    )
+    assert [name for _, name in imports(path)] == [
+        "lakestore.cli.app",
+        "lakestore.lake",
+        "lakestore.model",
+        "lakestore.codec",
+        "lakestore.lake",
+        "lakestore",
+    ]
+
+
+def test_no_file_of_the_package_is_longer_than_500_lines() -> None:
+    lines = {dotted_name(path): len(path.read_text(encoding="utf-8").splitlines()) for path in MODULES}
+    assert {name: count for name, count in lines.items() if count > 500} == {}

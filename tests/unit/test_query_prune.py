@@ -1,0 +1,160 @@
+"""What a statement's text says of the files it needs: understood where it is safe, everything else left open."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+
+from lakestore.query import Bounds, needed
+from lakestore.query.prune import EVERYTHING
+
+OPEN = Bounds()
+A = Bounds(strategies=frozenset({"a"}))
+AB = Bounds(strategies=frozenset({"a", "b"}))
+D1, D2 = date(2024, 1, 1), date(2024, 1, 2)
+
+UNDERSTOOD = {
+    "SELECT * FROM trades": OPEN,
+    "FROM Trades": OPEN,
+    "SELECT * FROM trades WHERE strategy = 'a'": A,
+    "SELECT * FROM memory.main.trades WHERE STRATEGY = 'a'": A,
+    "SELECT * FROM trades WHERE 'a' = strategy AND price > 3": A,
+    "SELECT * FROM trades t WHERE t.strategy = 'a'": A,
+    "SELECT * FROM trades WHERE trades.strategy = 'a'": A,
+    "SELECT * FROM trades WHERE strategy IN ('a', 'b')": AB,
+    "SELECT * FROM trades WHERE strategy = 'a' OR strategy = 'b'": AB,
+    "SELECT * FROM trades WHERE strategy = 'a' OR price > 3": OPEN,
+    "SELECT * FROM trades WHERE (strategy = 'a' OR strategy = 'b') AND strategy = 'a'": A,
+    "SELECT * FROM trades WHERE strategy = 'it''s'": Bounds(strategies=frozenset({"it's"})),
+    "SELECT * FROM trades WHERE task_id IN ('x', 'y')": Bounds(task_ids=frozenset({"x", "y"})),
+    "SELECT * FROM trades WHERE run_date = '2024-01-01'": Bounds(first_date=D1, last_date=D1),
+    "SELECT * FROM trades WHERE run_date >= DATE '2024-01-01'": Bounds(first_date=D1),
+    "SELECT * FROM trades WHERE '2024-01-02'::DATE > run_date": Bounds(last_date=D2),
+    "SELECT * FROM trades WHERE run_date BETWEEN '2024-01-01' AND '2024-01-02'": Bounds(first_date=D1, last_date=D2),
+    "SELECT * FROM trades WHERE run_date < TIMESTAMP '2024-01-02 10:00:00'": Bounds(last_date=D2),
+    "SELECT * FROM trades WHERE run_date > DATE '2024-01-08' - INTERVAL 7 DAY": Bounds(first_date=D1),
+    "SELECT * FROM trades WHERE run_date > DATE '2024-01-08' - 7": Bounds(first_date=D1),
+    "SELECT * FROM trades WHERE run_date IN ('2024-01-02', '2024-01-01')": Bounds(first_date=D1, last_date=D2),
+    "SELECT * FROM trades WHERE created_at > '2024-01-01'": OPEN,
+    "SELECT * FROM trades WHERE run_date > current_date": OPEN,
+    "SELECT * FROM trades WHERE NOT strategy = 'a'": OPEN,
+    "SELECT * FROM trades WHERE strategy <> 'a'": OPEN,
+    "SELECT * FROM trades WHERE strategy > 'a'": OPEN,
+    "SELECT * FROM trades WHERE strategy = 42": OPEN,
+    "SELECT * FROM trades WHERE strategy IN ('a', 42)": OPEN,
+    "SELECT * FROM trades WHERE strategy IN ('a', price)": OPEN,
+    "SELECT * FROM trades WHERE strategy = NULL": OPEN,
+    "SELECT * FROM trades WHERE strategy LIKE 'a%'": OPEN,
+    "SELECT * FROM trades WHERE lower(strategy) = 'a'": OPEN,
+    "SELECT * FROM trades WHERE strategy = upper('a')": OPEN,
+    "SELECT * FROM trades WHERE strategy = 'a' COLLATE NOCASE": OPEN,
+    "SELECT * FROM trades WHERE coalesce(strategy = 'a', true)": OPEN,
+    "SELECT * FROM trades WHERE (strategy = 'a') IS NOT TRUE": OPEN,
+    "SELECT * FROM trades WHERE strategy = ANY(SELECT 'a')": OPEN,
+    "SELECT * FROM trades WHERE run_date = 'yesterday'": OPEN,
+    "SELECT * FROM trades WHERE run_date >= '2024-01-01 23:00:00-05'": OPEN,
+    "SELECT * FROM trades WHERE run_date >= 'infinity'::DATE": OPEN,
+    "SELECT * FROM trades WHERE CASE WHEN true THEN strategy = 'a' END": OPEN,
+    "SELECT * FROM trades t WHERE trades.strategy = 'a'": OPEN,
+    "SELECT * FROM trades AS t(strategy, task_id) WHERE strategy = 'a'": OPEN,
+    "SELECT * FROM trades TABLESAMPLE 10% WHERE strategy = 'a'": OPEN,
+    "SELECT * FROM trades WHERE strategy = 'a' USING SAMPLE 5 ROWS": OPEN,
+    "SELECT strategy FROM trades GROUP BY strategy HAVING strategy = 'a'": OPEN,
+    "SELECT * FROM trades QUALIFY row_number() OVER () = 1 AND strategy = 'a'": OPEN,
+    "SELECT count(*) FILTER (strategy = 'a') FROM trades": OPEN,
+    # Inner joins, by qualified names.
+    "SELECT * FROM trades t JOIN results r USING (task_id) WHERE t.strategy = 'a'": A,
+    "SELECT * FROM trades t, results r WHERE t.task_id = r.task_id AND t.strategy = 'a'": A,
+    "SELECT * FROM trades t JOIN results r USING (task_id) WHERE strategy = 'a'": OPEN,
+    "SELECT * FROM trades t JOIN results r ON t.strategy = 'a'": OPEN,
+    "SELECT * FROM trades t LEFT JOIN results r USING (task_id) WHERE t.strategy = 'a'": OPEN,
+    "SELECT * FROM results r LEFT JOIN trades t USING (task_id) WHERE t.strategy = 'a'": OPEN,
+    "SELECT * FROM results r ANTI JOIN trades t USING (task_id) WHERE r.strategy = 'a'": OPEN,
+    "SELECT * FROM results r POSITIONAL JOIN trades t WHERE t.strategy = 'a'": OPEN,
+    "SELECT * FROM results r ASOF JOIN trades t ON r.run_date >= t.run_date WHERE t.strategy = 'a'": OPEN,
+    "SELECT * FROM trades a, trades b WHERE a.strategy = 'a' AND b.strategy = 'b'": AB,
+    "SELECT * FROM trades a, trades b WHERE a.strategy = 'a'": OPEN,
+    # Every scan counts.
+    "SELECT * FROM trades WHERE strategy = 'a' UNION ALL SELECT * FROM trades WHERE strategy = 'b'": AB,
+    "SELECT * FROM trades WHERE strategy = 'a' UNION ALL SELECT * FROM trades": OPEN,
+    "WITH trades AS (SELECT * FROM trades WHERE strategy = 'a') SELECT * FROM trades": OPEN,
+    "WITH t AS (SELECT * FROM trades WHERE strategy = 'a') SELECT * FROM t WHERE strategy = 'b'": A,
+    "SELECT * FROM (FROM trades) WHERE strategy = 'a'": OPEN,
+    "SELECT * FROM results r WHERE EXISTS (SELECT 1 FROM trades t WHERE t.strategy = 'a' AND t.task_id = r.task_id)": A,
+    "SELECT (SELECT count(*) FROM trades WHERE strategy = 'a'), * FROM results": A,
+    "SUMMARIZE SELECT * FROM trades WHERE strategy = 'a'": A,
+    "DESCRIBE trades": OPEN,
+    "FROM trades PIVOT (sum(pnl) FOR symbol IN ('x'))": OPEN,
+}
+
+
+@pytest.mark.parametrize("sql", UNDERSTOOD)
+def test_bounds_of_a_table(sql: str) -> None:
+    assert needed(sql).table("trades") == UNDERSTOOD[sql]
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "not sql",
+        "",
+        "SELECT 1; SELECT 2",
+        "PIVOT trades ON symbol USING sum(pnl)",
+        "EXPLAIN SELECT * FROM trades WHERE strategy = 'a'",
+        "SELECT * FROM query('FROM trades')",
+        "SELECT * FROM query_table('trades') WHERE strategy = 'a'",
+        "SELECT * FROM trades, read_text('x') WHERE trades.strategy = 'a'",
+        "SELECT * FROM trades WHERE strategy = '\0",
+    ],
+)
+def test_what_is_not_understood_needs_everything(sql: str) -> None:
+    assert needed(sql) == EVERYTHING
+    assert needed(sql).table("trades") == OPEN
+
+
+@pytest.mark.parametrize("depth", [10, 500, 3000])
+def test_depth_never_narrows(depth: int) -> None:
+    sql = "SELECT * FROM trades WHERE strategy = 'a' OR " + "(" * depth + "NOT price > 3" + ")" * depth
+    assert needed(sql).table("trades") == OPEN
+
+
+def test_tables_that_are_not_named_are_not_needed() -> None:
+    needs = needed("SELECT * FROM trades")
+    assert needs.table("signals") is None
+    assert needs.table("results") is None
+
+
+def test_created_at_bounds_the_results() -> None:
+    needs = needed("SELECT * FROM results WHERE created_at >= '2024-01-01' AND created_at < '2024-01-02T00:00:00Z'")
+    assert needs.table("results") == Bounds(
+        since=datetime(2024, 1, 1, tzinfo=UTC), until=datetime(2024, 1, 2, tzinfo=UTC)
+    )
+
+
+@pytest.mark.parametrize("clock", ["NOW()", "get_current_timestamp()", "transaction_timestamp()"])
+def test_the_clock_bounds_from_below_only(clock: str) -> None:
+    before = datetime.now(UTC)
+    bounds = needed(f"FROM results WHERE created_at > {clock} - INTERVAL '7 days' AND created_at < {clock}").table(
+        "results"
+    )
+    assert bounds is not None and bounds.since is not None
+    assert before - timedelta(days=7, seconds=1) < bounds.since <= datetime.now(UTC) - timedelta(days=7)
+    assert bounds.until is None
+
+
+@pytest.mark.parametrize(
+    "text", ["DATE '2030-01-01' - (now() - TIMESTAMPTZ '2024-01-01')", "now() - (now() - '2024-01-01')", "random()"]
+)
+def test_an_expression_that_does_not_follow_the_clock_forward_bounds_nothing(text: str) -> None:
+    assert needed(f"FROM trades WHERE run_date >= {text}").table("trades") == OPEN
+
+
+def test_parameters_bound_by_place_and_by_name() -> None:
+    assert needed("FROM trades WHERE strategy = ?", ["a"]).table("trades") == A
+    assert needed("FROM trades WHERE strategy IN ($2, $1)", ["a", "b"]).table("trades") == AB
+    assert needed("FROM trades WHERE strategy = $s", {"s": "a"}).table("trades") == A
+    assert needed("FROM trades WHERE run_date >= ?", [D1]).table("trades") == Bounds(first_date=D1)
+    assert needed("FROM trades WHERE run_date < ?", [datetime(2024, 1, 2, 5)]).table("trades") == Bounds(last_date=D2)
+    assert needed("FROM trades WHERE strategy = ?", [42]).table("trades") == OPEN
+    assert needed("FROM trades WHERE strategy = ?").table("trades") == OPEN
