@@ -16,7 +16,7 @@ from lakestore.files import Files
 from lakestore.home import Home
 from lakestore.layout import PRIVATE
 
-_PACKAGES = ("duckdb", "pyarrow", "psycopg", "orjson")
+_PACKAGES = ("lakestore", "duckdb", "pyarrow", "psycopg", "orjson")
 _LOW = 1 << 30
 """Bytes free below which the disk is nearly full."""
 
@@ -36,10 +36,12 @@ def check(root: Path, catalog: Catalog, *, embedded: bool, home: Home) -> list[C
 
 
 def _versions() -> Iterator[Check]:
-    yield Check("lakestore", True, importlib.metadata.version("lakestore"))
     yield Check("python", True, platform.python_version())
     for package in _PACKAGES:
-        yield Check(package, True, importlib.metadata.version(package))
+        try:
+            yield Check(package, True, importlib.metadata.version(package))
+        except importlib.metadata.PackageNotFoundError:
+            yield Check(package, True, "not installed as a package")
 
 
 def _catalog(catalog: Catalog, *, embedded: bool) -> Iterator[Check]:

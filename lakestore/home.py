@@ -47,7 +47,8 @@ def find(root: Path) -> Home | None:
         value = json.loads(text)
         if value["format"] > FORMAT_VERSION:
             raise CatalogError(
-                f"lake {root} has format {value['format']}, this lakestore knows formats up to {FORMAT_VERSION}: upgrade lakestore"
+                f"lake {root} has format {value['format']}, this lakestore knows formats up to {FORMAT_VERSION}: "
+                "upgrade lakestore"
             )
         home = Home(UUID(value["lake_id"]), value["partition"], value["numbers"], value["format"])
     except (ValueError, KeyError, TypeError) as exc:

@@ -26,7 +26,10 @@ _SEARCHABLE = 262_144
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who a result is. `given` names the fields that the caller gave; `zone_assumed`: the time had no zone, UTC it is."""
+    """Who a result is.
+
+    `given` names the fields that the caller gave; `zone_assumed`: the time had no zone and was taken as UTC.
+    """
 
     task_id: str
     strategy: str
@@ -181,7 +184,7 @@ def _unicode(what: str, text: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError as exc:
-        raise InvalidInputError(f"{what} {ascii(text)} holds a lone surrogate, which is not text: choose another") from exc
+        raise InvalidInputError(f"{what} {text!a} holds a lone surrogate, which is not text: choose another") from exc
     return text
 
 

@@ -23,7 +23,7 @@ from lakestore.catalog.embedded import EmbeddedServer
 from lakestore.catalog.snapshot import Snapshot
 from lakestore.codec.envelope import Envelope, StoredRegion
 from lakestore.config import Config
-from lakestore.errors import CatalogError, CorruptFileError, InvalidInputError, NotFoundError, StorageError
+from lakestore.errors import CatalogError, CorruptFileError, NotFoundError, StorageError
 from lakestore.files import Files
 from lakestore.identity import moment, uuid7
 from lakestore.model import LakeTable, LiveFile, Numbers, Partition, ResultInfo, RowSpan
@@ -298,7 +298,9 @@ class Lake:
         """
         snapshot = self._open_catalog().snapshot(None if table is None else [table], results=False)
         if table is not None and table != layout.RESULTS and table not in snapshot.tables:
-            raise NotFoundError(f"there is no lake table {table!r}; there are: {', '.join(sorted(snapshot.tables)) or 'none'}")
+            raise NotFoundError(
+                f"there is no lake table {table!r}; there are: {', '.join(sorted(snapshot.tables)) or 'none'}"
+            )
         return [file for file in snapshot.files if strategy is None or file.strategy == strategy]
 
     def tables(self) -> dict[str, LakeTable]:

@@ -20,7 +20,9 @@ MAX_TASK_ID = 512
 MAX_STRATEGY = 240
 _HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 _TABLE_NAME = re.compile(r"[a-z0-9][a-z0-9_]{0,63}")
-_DATA_FILE = re.compile(r"([a-z0-9][a-z0-9_]{0,63})/strategy=([^/]+)/run_date=(\d{4}-\d\d-\d\d)/([0-9a-f-]{36})\.parquet")
+_DATA_FILE = re.compile(
+    r"([a-z0-9][a-z0-9_]{0,63})/strategy=([^/]+)/run_date=(\d{4}-\d\d-\d\d)/([0-9a-f-]{36})\.parquet"
+)
 
 
 def check_task_id(task_id: object) -> str:
@@ -43,10 +45,10 @@ def check_strategy(strategy: object) -> str:
 
 def _check_name(what: str, value: object, limit: int, size: object) -> str:
     if not isinstance(value, str):
-        raise InvalidInputError(f"{what} must be text, not {type(value).__name__}: give {what}=\"…\"")
+        raise InvalidInputError(f'{what} must be text, not {type(value).__name__}: give {what}="…"')
     shown = ascii(value if len(value) <= 60 else value[:57] + "…")
     if not value:
-        raise InvalidInputError(f"{what} is empty: give {what}=\"…\"")
+        raise InvalidInputError(f'{what} is empty: give {what}="…"')
     if value == _HIVE_NULL:
         raise InvalidInputError(f"{what} {shown} is what Hive writes for no value: choose another")
     if "\0" in value:

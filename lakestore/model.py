@@ -25,6 +25,9 @@ SqlType = Literal[
 ]  # fmt: skip
 """A column's type in SQL. STRUCT and LIST have children; NULL: no value of it was ever seen."""
 
+Digest = bytes
+"""A SHA-256 as its 32 bytes."""
+
 Partition = Literal["day", "month", "year"]
 Numbers = Literal["decimal", "double"]
 
@@ -98,7 +101,7 @@ class NewFile:
     run_date: date
     rows: int
     bytes: int
-    sha256: bytes
+    sha256: Digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +113,7 @@ class RowSpan:
     strategy: str
     first_row: int
     rows: int
-    sha256: bytes = b""
+    sha256: Digest = b""
     bytes: int = 0
 
 

@@ -38,7 +38,8 @@ class Result:
         text = b"".join(decode.pieces(self._envelope, self._fetch, where))
         if digest(text) != self.info.sha256:
             raise CorruptFileError(
-                f"{where} no longer gives the text that was saved (SHA-256 {self.info.sha256[:12]}…); restore its files from a backup"
+                f"{where} no longer gives the text that was saved (SHA-256 {self.info.sha256[:12]}…); "
+                "restore its files from a backup"
             )
         return text
 

@@ -17,7 +17,14 @@ from lakestore import layout, record
 from lakestore.catalog import Catalog
 from lakestore.codec import encode, text
 from lakestore.codec.encode import Draft
-from lakestore.errors import AlreadyExistsError, CommitUnknownError, InvalidInputError, LakestoreError, NotFoundError, StorageError
+from lakestore.errors import (
+    AlreadyExistsError,
+    CommitUnknownError,
+    InvalidInputError,
+    LakestoreError,
+    NotFoundError,
+    StorageError,
+)
 from lakestore.files import Files
 from lakestore.home import Home
 from lakestore.identity import Identity, digest, identify, searchable
@@ -42,9 +49,7 @@ def source_of(document: Any, now: datetime) -> Source:
     """
     if isinstance(document, Path):
         try:
-            return Source(
-                document.read_bytes(), str(document), datetime.fromtimestamp(document.stat().st_mtime, UTC)
-            )
+            return Source(document.read_bytes(), str(document), datetime.fromtimestamp(document.stat().st_mtime, UTC))
         except FileNotFoundError as exc:
             raise NotFoundError(f"there is no file {document}") from exc
         except (OSError, ValueError) as exc:

@@ -64,6 +64,25 @@ def _parse(conninfo: str) -> dict[str, Any]:
         ) from None
 
 
+@contextmanager
+def pipelined(conn: Connection) -> Iterator[None]:
+    """Pipeline mode that raises the first error of its statements.
+
+    psycopg logs a warning where an error leaves its own block while others are under way; nobody has to see that.
+    """
+    first: psycopg.Error | None = None
+    try:
+        with conn.pipeline():
+            try:
+                yield
+            except psycopg.Error as exc:
+                first = exc
+    except psycopg.Error as exc:
+        raise first or exc from None
+    if first is not None:
+        raise first
+
+
 class Connections:
     """The process's connections to one catalog; safe to use from several threads and after a fork."""
 

@@ -14,7 +14,7 @@ from uuid import UUID
 
 import psycopg
 
-from lakestore.catalog.connect import PATIENCE_SECONDS, Connection, Connections
+from lakestore.catalog.connect import PATIENCE_SECONDS, Connection, Connections, pipelined
 from lakestore.catalog.failures import is_collision, is_lost, translate
 from lakestore.catalog.sql import queries
 from lakestore.errors import CatalogError, CommitUnknownError, ConflictError, LakestoreError
@@ -59,7 +59,7 @@ def transact(
         write_id: UUID | None = None
         try:
             with connections.take(patience=PATIENCE_SECONDS if lost else 0.0) as conn:
-                with conn.pipeline():
+                with pipelined(conn):
                     conn.execute(q["begin"], prepare=False)
                     conn.execute(q["durable"])
                     value, write = work(conn)

@@ -22,7 +22,6 @@ from lakestore.errors import (
 
 if TYPE_CHECKING:
     from lakestore.lake import Lake
-
     from lakestore.model import ResultInfo
 
 _OF_ONE_FILE = (InvalidInputError, NotFoundError, AlreadyExistsError, ConflictError, CorruptFileError)

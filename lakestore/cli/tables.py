@@ -20,7 +20,7 @@ def tables(format: str | None) -> None:
     """List the lake tables and their columns.
 
     The key is the one that a column has in documents. Beside these, every lake table has the columns
-    task_id, strategy, run_date and filename.
+    task_id, strategy and run_date.
 
     \b
     Example:

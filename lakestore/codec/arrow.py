@@ -144,7 +144,9 @@ def _node(array: pa.Array, path: str) -> Node:
         node = Node("list", n, offsets=offsets_of(lengths), child=_node(array.flatten(), f"{path}[]"))
         node.valid = array.is_valid().to_numpy(zero_copy_only=False) if array.null_count else None
         return node
-    raise InvalidInputError(f"{path}: a column of {kind} has no form in JSON; give text, numbers, times, lists or structs")
+    raise InvalidInputError(
+        f"{path}: a column of {kind} has no form in JSON; give text, numbers, times, lists or structs"
+    )
 
 
 def _decimal(array: pa.Array) -> Node:
@@ -152,7 +154,9 @@ def _decimal(array: pa.Array) -> Node:
     n = len(array)
     doubles = array.cast(pa.string()).cast(pa.float64())
     whole = numbers.scaled(doubles.fill_null(0.0).to_numpy(), max(array.type.scale, 0))
-    if whole is not None and decimals_of(whole, max(array.type.scale, 0), array).cast(array.type, safe=False).equals(array):
+    if whole is not None and decimals_of(whole, max(array.type.scale, 0), array).cast(array.type, safe=False).equals(
+        array
+    ):
         return Node("float", n, array=doubles)
     texts = [None if value is None else format(value, "f") for value in array.to_pylist()]
     return Node("json", n, array=pa.array(texts, pa.string()))
@@ -169,7 +173,9 @@ def _timestamp(array: pa.Array) -> Node:
     except (pa.ArrowInvalid, ValueError):
         # Finer than microseconds, or beyond the years 1 to 9999: as text of all digits.
         pass
-    texts = pc.replace_substring(array.cast(pa.timestamp(array.type.unit)).cast(pa.string()), " ", "T", max_replacements=1)
+    texts = pc.replace_substring(
+        array.cast(pa.timestamp(array.type.unit)).cast(pa.string()), " ", "T", max_replacements=1
+    )
     suffix = pa.scalar("+00:00" if zone else "")
     return Node("str", n, array=pc.binary_join_element_wise(texts, suffix, pa.scalar("")))
 
@@ -182,8 +188,8 @@ def _restore(node: Node, kind: pa.DataType) -> pa.Array:
         return values.dictionary_encode().cast(kind)
     if node.kind == "null":
         return pa.nulls(node.n, kind)
-    if node.kind == "time" and pa.types.is_string(kind) or pa.types.is_large_string(kind) or kind == pa.string_view():
-        texts = times.render(node.array, node.format) if node.kind == "time" else node.array
+    if (node.kind == "time" and pa.types.is_string(kind)) or pa.types.is_large_string(kind) or kind == pa.string_view():
+        texts = times.render(node.array, node.format) if node.format is not None else node.array
         return texts.cast(kind)
     if pa.types.is_decimal(kind) and node.kind == "float":
         values = node.array
@@ -198,22 +204,21 @@ def _restore(node: Node, kind: pa.DataType) -> pa.Array:
     if node.kind == "list" and pa.types.is_list(kind):
         mask = None if node.valid is None else pa.array(~node.valid)
         assert node.child is not None
-        return pa.ListArray.from_arrays(pa.array(node.offsets), _restore(node.child, kind.value_type), type=kind, mask=mask)
+        return pa.ListArray.from_arrays(
+            pa.array(node.offsets), _restore(node.child, kind.value_type), type=kind, mask=mask
+        )
     return array_of(node).cast(kind)
 
 
 def _same(left: pa.Array, right: pa.Array) -> bool:
-    if left.equals(right):
-        if not pa.types.is_floating(left.type):
-            return not _nested_floats(left.type) or _texts(left) == _texts(right)
-    elif not (pa.types.is_floating(left.type) or _nested_floats(left.type)):
-        return False
     if pa.types.is_floating(left.type):
         if not left.is_valid().equals(right.is_valid()):
             return False
         bits = {16: np.uint16, 32: np.uint32, 64: np.uint64}[left.type.bit_width]
         return bool(np.array_equal(_bits(left, bits), _bits(right, bits)))
-    return _texts(left) == _texts(right)
+    if _is_nested(left.type):
+        return _texts(left) == _texts(right)
+    return bool(left.equals(right))
 
 
 def _bits(array: pa.Array, kind: Any) -> Any:
@@ -222,8 +227,8 @@ def _bits(array: pa.Array, kind: Any) -> Any:
     return np.where(np.isnan(values), np.float64("nan").astype(values.dtype), values).view(kind)
 
 
-def _nested_floats(kind: pa.DataType) -> bool:
-    return pa.types.is_nested(kind) or pa.types.is_dictionary(kind)
+def _is_nested(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_nested(kind) or pa.types.is_dictionary(kind))
 
 
 def _texts(array: pa.Array) -> str:

@@ -26,7 +26,9 @@ def node_of(envelope: Envelope, region: StoredRegion, fetch: Fetch, where: str) 
     try:
         return fit.read(region.meta, fetch(region), region.rows, envelope.blobs)
     except (KeyError, ValueError, IndexError, AttributeError, TypeError) as exc:
-        raise CorruptFileError(f"the rows of {where} in table {region.table!r} do not fit its envelope: {exc!r}") from exc
+        raise CorruptFileError(
+            f"the rows of {where} in table {region.table!r} do not fit its envelope: {exc!r}"
+        ) from exc
 
 
 def pieces(envelope: Envelope, fetch: Fetch, where: str) -> Iterator[bytes | memoryview]:

@@ -22,7 +22,7 @@ from lakestore.codec.nodes import Node
 from lakestore.codec.plan import Region
 from lakestore.codec.profile import Path, Profile, choose
 from lakestore.codec.style import COMPACT, Style
-from lakestore.errors import ConflictError, InvalidInputError
+from lakestore.errors import ConflictError, CorruptFileError, InvalidInputError
 from lakestore.model import Column, Fidelity, LakeTable, NewColumn, SqlType
 
 _ROUNDS = 12
@@ -179,12 +179,14 @@ def _attempt(draft: Draft, schema: Schema, task_id: str, strategy: str, decimals
     cursor = cost = size = 0
     before: Path = ()
     kind: Any = "style"
-    for region in draft.regions:
+    for region in sorted(draft.regions, key=lambda region: places.get(region.path, (0, 0))):
         guess = region.start if region.start is not None else _guess(draft.text, region.path, before, cursor)
         before = region.path
         start, stop = places.get(region.path, (guess, None))
         if start is None:
             return None
+        # Spans that follow each other and the text between them are the whole text.
+        assert start >= cursor
         table, columns, meta, own, used = place(region, schema, decimals)
         data = _file(task_id, region.node.n, columns, table, used)
         # The proof begins with the bytes that will be written.
@@ -202,8 +204,8 @@ def _attempt(draft: Draft, schema: Schema, task_id: str, strategy: str, decimals
             cost += len(blob)
             kind = "original" if what == "original" or kind == "original" else "patched"
         if region.given is not None:
-            what, blob = _arrow(region.given, back)
-            difference |= {"arrow": len(blobs) + len(own), "arrow_exact": what}
+            whole, blob = _arrow(region.given, back)
+            difference |= {"arrow": len(blobs) + len(own), "arrow_exact": whole}
             own = [*own, blob]
         pieces.append(draft.text[cursor:start])
         size += start - cursor
@@ -226,7 +228,11 @@ def _attempt(draft: Draft, schema: Schema, task_id: str, strategy: str, decimals
     skeleton = b"".join([*pieces, draft.text[cursor:]])
     python = draft.python or text.has_long_integer(skeleton)
     envelope = Envelope(skeleton, tuple(stored), (draft.profile.name, draft.profile.version), python, blobs)
-    return Encoded(tuple(parts), envelope.to_bytes(), Fidelity(kind, cost))
+    data_of_envelope = envelope.to_bytes()
+    # What was proved above was read from these values: they must be the ones that a reader gets.
+    if Envelope.from_bytes(data_of_envelope, draft.where) != envelope:
+        raise CorruptFileError(f"the envelope of {draft.where} does not read back as written; nothing was saved")
+    return Encoded(tuple(parts), data_of_envelope, Fidelity(kind, cost))
 
 
 def _file(
@@ -253,9 +259,7 @@ def _guess(source: bytes, path: Path, before: Path, cursor: int) -> int | None:
     return cursor
 
 
-def _written(
-    source: bytes, start: int, node: Node, form: str, ascii: bool, slash: bool
-) -> tuple[Style, int | None]:
+def _written(source: bytes, start: int, node: Node, form: str, ascii: bool, slash: bool) -> tuple[Style, int | None]:
     """The style in which a node gives the text from `start` on, and where that ends; None where no style does."""
     found = style.detect(source, start, ascii=ascii, slash=slash)
     for dialect in numbers.DIALECTS:

@@ -71,7 +71,7 @@ class Envelope:
         }
         head = json.dumps(header, separators=(",", ":")).encode()
         body = b"".join([len(head).to_bytes(4, "little"), head, *blobs])
-        return MAGIC + zstd.compress(body, level=12 if len(body) < 1 << 20 else 6)
+        return MAGIC + bytes(zstd.compress(body, level=12 if len(body) < 1 << 20 else 6))
 
     @classmethod
     def from_bytes(cls, data: bytes, where: str) -> Envelope:
@@ -136,7 +136,9 @@ _OPTIONAL = ("patch", "original", "arrow", "arrow_exact")
 def _region_json(region: StoredRegion) -> dict[str, Any]:
     value = {item.name: getattr(region, item.name) for item in fields(region)}
     value["style"] = region.style.to_json()
-    return {name: item for name, item in value.items() if name not in _OPTIONAL or (item is not None and item is not False)}
+    return {
+        name: item for name, item in value.items() if name not in _OPTIONAL or (item is not None and item is not False)
+    }
 
 
 def _region(value: dict[str, Any]) -> StoredRegion:

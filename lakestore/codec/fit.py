@@ -30,7 +30,13 @@ ELEMENT = "[]"
 MAX_NEGATIVE_ZEROS = 0.02
 """Share of −0.0 up to which a column still is kept as decimals, their places in the envelope."""
 
-_SCALARS: Mapping[str, SqlType] = {"bool": "BOOLEAN", "int": "BIGINT", "float": "DOUBLE", "str": "VARCHAR", "json": "JSON"}
+_SCALARS: Mapping[str, SqlType] = {
+    "bool": "BOOLEAN",
+    "int": "BIGINT",
+    "float": "DOUBLE",
+    "str": "VARCHAR",
+    "json": "JSON",
+}
 
 _FAMILIES: Mapping[str, str] = {
     "BOOLEAN": "bool",
@@ -126,12 +132,12 @@ class Fit:
             columns.append((_field(sibling, pa.string()), odd))
         return columns, meta
 
-    def _store(self, node: Node, column: Column) -> tuple[tuple[pa.Field, pa.Array] | None, Meta] | None:
+    def _store(self, node: Node, column: Column) -> tuple[tuple[pa.Field, pa.Array], Meta] | None:
         """The node in its own column; None where the column's type cannot hold it."""
         target: SqlType = column.type if column.type != "NULL" else _natural(node)
         meta: Meta = {"t": node.kind, "f": column.field_id}
         if node.overrides:
-            meta["o"] = sorted(node.overrides.items())
+            meta["o"] = [[at, text] for at, text in sorted(node.overrides.items())]
         match node.kind, target:
             case "list", "LIST":
                 return self._list(node, column, meta)
@@ -163,7 +169,8 @@ class Fit:
             case "time", _ if target == _natural(node):
                 assert node.format is not None
                 meta["m"] = node.format.to_json()
-                return (_field(column, node.array.type), node.array), meta
+                array = _coarse(node.array)
+                return (_field(column, array.type), array), meta
             case ("bool", "BOOLEAN") | ("str", "VARCHAR"):
                 return (_field(column, node.array.type), node.array), meta
             case _, "JSON":
@@ -180,7 +187,7 @@ class Fit:
         if element.type == "NULL":
             self.typed[element.field_id] = natural
         stored = self._store(node.child, element)
-        if stored is None or stored[0] is None:
+        if stored is None:
             return None
         (inner_field, inner), inner_meta = stored
         mask = None if node.valid is None else pa.array(~node.valid)
@@ -240,7 +247,7 @@ def _read_kind(meta: Meta, columns: Mapping[int, pa.Array], n: int, blobs: Seque
     kind = meta["t"]
     if kind == "null":
         return Node("null", n)
-    node = Node(kind, n, overrides={at: text for at, text in meta.get("o", ())})
+    node = Node(kind, n, overrides=dict(meta.get("o", ())))
     if kind == "struct":
         if meta.get("f") is not None:
             array = columns[meta["f"]]
@@ -272,6 +279,8 @@ def _read_kind(meta: Meta, columns: Mapping[int, pa.Array], n: int, blobs: Seque
             node.ints = np.unpackbits(np.frombuffer(blobs[meta["n"]], np.uint8), count=n).astype(np.bool_)
     elif kind == "time":
         node.format = TimeFormat.from_json(meta["m"])
+        if pa.types.is_timestamp(array.type) and array.type.unit != "us":
+            array = array.cast(pa.timestamp("us", array.type.tz))
     node.array = array
     return node
 
@@ -295,12 +304,14 @@ def name_of(key: Key) -> str:
 
 
 def decimals_of(whole: npt.NDArray[np.int64], scale: int, like: pa.Array) -> pa.Array:
-    """Scaled integers as DECIMAL(18, scale), null where `like` is null."""
+    """Scaled integers as DECIMAL(9, scale) on 32 bits or DECIMAL(18, scale) on 64, null where `like` is null."""
     wide = np.empty((len(whole), 2), np.int64)
     wide[:, 0] = whole
     wide[:, 1] = whole >> 63
     validity = like.is_valid().buffers()[1] if like.null_count else None
-    return pa.Array.from_buffers(pa.decimal128(18, scale), len(whole), [validity, pa.py_buffer(wide)])
+    narrow = scale <= 9 and (not len(whole) or int(np.abs(whole).max()) < 10**9)
+    kind = pa.decimal128(9 if narrow else 18, scale)
+    return pa.Array.from_buffers(kind, len(whole), [validity, pa.py_buffer(wide)])
 
 
 def doubles_of(array: pa.Array) -> pa.Array:
@@ -322,6 +333,16 @@ def _with_negative_zeros(array: pa.Array, places: npt.NDArray[np.int32]) -> pa.A
     values[places] = -0.0
     mask = array.is_null().to_numpy(zero_copy_only=False) if array.null_count else None
     return pa.array(values, mask=mask)
+
+
+def _coarse(array: pa.Array) -> pa.Array:
+    """Times in milliseconds where nothing is finer: the packed differences are ten bits narrower."""
+    if not pa.types.is_timestamp(array.type):
+        return array
+    try:
+        return array.cast(pa.timestamp("ms", array.type.tz))
+    except pa.ArrowInvalid:
+        return array
 
 
 def _natural(node: Node) -> SqlType:
@@ -361,7 +382,7 @@ def _merge(texts: pa.Array, odd: pa.Array | None) -> pa.Array:
 
 
 def _magnitude(array: pa.Array) -> int:
-    extremes = pc.min_max(array).as_py()
+    extremes: dict[str, int | None] = pc.min_max(array).as_py()
     return max(abs(extremes["min"] or 0), abs(extremes["max"] or 0))
 
 

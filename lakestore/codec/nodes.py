@@ -43,7 +43,7 @@ class Node:
 
     kind: Kind
     n: int
-    array: pa.Array | None = None
+    array: pa.Array = None
     odd: pa.Array | None = None
     ints: Mask | None = None
     format: TimeFormat | None = None

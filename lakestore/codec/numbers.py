@@ -46,7 +46,8 @@ DIALECTS: dict[str, Dialect] = {
     "newtonsoft": Dialect(-5, 15, True, 2),
     "fixed": Dialect(-400, 400, False, 1),
 }
-"""Writers by name: CPython's repr, orjson, msgspec, RapidJSON, ECMAScript's Number::toString, .NET's "R", no exponents."""
+"""Writers by name: CPython's repr, orjson, msgspec, RapidJSON, ECMAScript's Number::toString, .NET's "R"; `fixed` has
+no exponents."""
 
 
 def layout(value: float, dialect: Dialect) -> str:
@@ -78,7 +79,8 @@ def layout(value: float, dialect: Dialect) -> str:
 def special(values: Floats) -> npt.NDArray[np.bool_]:
     """Which values dialects write differently: beyond 1e16, below 1e-4 (but zero), not finite."""
     size = np.abs(values)
-    return ~((size < 1e15) & ((size >= 1e-4) | (size == 0)))
+    rare: npt.NDArray[np.bool_] = ~((size < 1e15) & ((size >= 1e-4) | (size == 0)))
+    return rare
 
 
 def texts(values: Floats, dialect: Dialect) -> pa.StringArray:

@@ -29,8 +29,8 @@ class Region:
     """A record table of a document: where it stands, its rows as a node, and its lake table.
 
     `key` is the document key the table stands for, as JSON text; `wanted` the name it wishes for. `names` are the
-    column names a profile gives to places of arrays. `start` is its byte offset in the text where it is known; `given` the
-    Arrow table that an engine gave for it.
+    column names a profile gives to places of arrays. `start` is its byte offset in the text where it is known;
+    `given` the Arrow table that an engine gave for it.
     """
 
     path: Path

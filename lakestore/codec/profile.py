@@ -100,7 +100,9 @@ def parse(text: str, where: str) -> Profile:
             strategies=None if strategies is None else tuple(strategies),
             identity={field: _paths(paths) for field, paths in identity.items()},
             tables=tuple(
-                TablePlan(tuple(item["path"]), item.get("table") or str(item["path"][-1]), tuple(item.get("columns", ())))
+                TablePlan(
+                    tuple(item["path"]), item.get("table") or str(item["path"][-1]), tuple(item.get("columns", ()))
+                )
                 for item in data.get("tables", ())
             ),
         )
@@ -117,7 +119,10 @@ def shipped() -> Mapping[str, Profile]:
     """The profiles that come with lakestore, by name; `generic` is the last."""
     folder = resources.files("lakestore.codec") / "profiles"
     found = [parse(file.read_text("utf-8"), file.name) for file in folder.iterdir() if file.name.endswith(".toml")]
-    return {profile.name: profile for profile in sorted(found, key=lambda profile: (profile.name == "generic", profile.name))}
+    return {
+        profile.name: profile
+        for profile in sorted(found, key=lambda profile: (profile.name == "generic", profile.name))
+    }
 
 
 def choose(document: Any, name: str | None) -> Profile:

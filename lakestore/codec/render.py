@@ -117,7 +117,9 @@ def _nullable(node: Node, style: Style, depth: int) -> pa.StringArray:
     if node.overrides:
         places = np.zeros(node.n, np.bool_)
         places[list(node.overrides)] = True
-        array = pc.replace_with_mask(array, pa.array(places), pa.array([node.overrides[at] for at in sorted(node.overrides)]))
+        array = pc.replace_with_mask(
+            array, pa.array(places), pa.array([node.overrides[at] for at in sorted(node.overrides)])
+        )
     return array
 
 

@@ -122,9 +122,14 @@ def detect(text: bytes, start: int, *, ascii: bool, slash: bool) -> Style:
     # The opening container's close is rarely within the sample: it mirrors one level less than its opening.
     for (depth, bracket), (opened, item, closed) in gaps.items():
         if opened is not None and closed is None and "\n" in opened:
-            inner = next((found[depth + 1, b] for b in "{[" if (depth + 1, b) in found and "\n" in found[depth + 1, b].open), None)
+            inner = next(
+                (found[depth + 1, b] for b in "{[" if (depth + 1, b) in found and "\n" in found[depth + 1, b].open),
+                None,
+            )
             width = len(inner.open) - len(opened) if inner else len(opened) - len(opened.lstrip("\r\n"))
-            found[depth, bracket] = Gaps(opened, _first(item, opened), opened[: len(opened) - width] if width else opened)
+            found[depth, bracket] = Gaps(
+                opened, _first(item, opened), opened[: len(opened) - width] if width else opened
+            )
     return Style(found, colon, comma, ascii, slash)
 
 

@@ -10,7 +10,7 @@ import gc
 import json
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from json.decoder import JSONDecoder
 from typing import Any
 
@@ -59,7 +59,9 @@ def parse(text: bytes, where: str, *, exact: bool = False) -> tuple[Any, bool]:
         try:
             return json.loads(body.decode()), True
         except UnicodeDecodeError as exc:
-            raise InvalidInputError(f"{where} is not UTF-8: byte {exc.start} ({exc.reason}); JSON is kept as UTF-8") from exc
+            raise InvalidInputError(
+                f"{where} is not UTF-8: byte {exc.start} ({exc.reason}); JSON is kept as UTF-8"
+            ) from exc
         except json.JSONDecodeError as exc:
             raise InvalidInputError(
                 f"{where} is not JSON: line {exc.lineno} column {exc.colno} (character {exc.pos}): {exc.msg}"
@@ -95,7 +97,9 @@ def serialise(value: Any) -> bytes:
         try:
             return _dump(_plain_value(value, "$")).encode()
         except RecursionError as exc:
-            raise InvalidInputError("the document is nested too deep for Python's json, or holds itself: flatten it") from exc
+            raise InvalidInputError(
+                "the document is nested too deep for Python's json, or holds itself: flatten it"
+            ) from exc
 
 
 def _exponents(text: bytes) -> bool:
@@ -103,7 +107,6 @@ def _exponents(text: bytes) -> bool:
     if b"0.0000" in text:
         return True
     return any(b"%de" % digit in text for digit in range(10)) and _EXPONENT.search(text) is not None
-
 
 
 def _dump(value: Any) -> str:
@@ -164,7 +167,7 @@ def _whole(text: str, path: str) -> str:
         InvalidInputError: two of its characters are the halves of one, which JSON would join.
     """
     if _SPLIT_PAIR.search(text):
-        raise InvalidInputError(f"{path}: {ascii(text[:40])} holds a character in two halves, which JSON joins; join them")
+        raise InvalidInputError(f"{path}: {text[:40]!a} holds a character in two halves, which JSON joins; join them")
     return text
 
 
@@ -191,7 +194,8 @@ def locate(text: bytes, paths: set[tuple[str | int, ...]]) -> dict[tuple[str | i
     """
     found: dict[tuple[str | int, ...], tuple[int, int]] = {}
     source = text.decode()
-    scan = JSONDecoder().scan_once
+    # Python's own scanner: it finds a value's end and says what the value is.
+    scan: Callable[[str, int], tuple[Any, int]] = JSONDecoder().scan_once  # type: ignore[attr-defined]
     above = {path[:depth] for path in paths for depth in range(len(path))}
 
     def skip(at: int) -> int:

@@ -345,10 +345,10 @@ def _evaluate(con: duckdb.DuckDBPyConnection, expr: Node, moving: bool) -> _Cons
             return None
         text = render(con, {**template, "select_list": [{**expr, "alias": ""}]})
         value = con.execute(f"SELECT typeof(v), CAST(v AS VARCHAR) FROM ({text}) AS t(v)")
-        row: tuple[Any, ...] | None = value.fetchone()
+        ((kind, found),) = value.fetchall()
     except duckdb.Error:
         return None
-    return _Constant(str(row[0]), str(row[1]), moving) if row and row[1] is not None else None
+    return None if found is None else _Constant(str(kind), str(found), moving)
 
 
 _scratch_lock = threading.Lock()

@@ -58,7 +58,8 @@ def refresh(con: duckdb.DuckDBPyConnection, root: Path, snapshot: Snapshot) -> N
     """
     try:
         # A failing BEGIN would end the user's transaction. Inside one, its id stays the same.
-        if con.execute("SELECT txid_current()").fetchone() == con.execute("SELECT txid_current()").fetchone():
+        now = "SELECT txid_current()"
+        if con.execute(now).fetchall() == con.execute(now).fetchall():
             raise QueryError("a transaction is open on this connection: commit it or roll it back, then refresh")
         con.execute("BEGIN TRANSACTION")
         try:
@@ -96,7 +97,7 @@ def run(
         QueryError: the SQL is not valid, names what is not there, is not allowed, or exceeds its limits.
         CorruptFileError: a data file is missing.
     """
-    con = _open(guard.CONFIG | limits.config() if untrusted else {})
+    con = _open({**guard.CONFIG, **limits.config()} if untrusted else {})
     needs: Needs | None = None
     columns: dict[str, list[str]] = {}
     try:
@@ -133,6 +134,8 @@ def _open(config: Mapping[str, Any]) -> duckdb.DuckDBPyConnection:
     try:
         con = duckdb.connect(":memory:", config=settings)
         con.execute("SET GLOBAL TimeZone = 'UTC'")
+        # It would be drawn into the standard output of scripts.
+        con.execute("SET enable_progress_bar = false")
     except (duckdb.Error, TypeError) as exc:
         raise QueryError(f"DuckDB does not start with these settings: {exc}") from exc
     return con

@@ -14,8 +14,9 @@ Node = dict[str, Any]
 def parse(con: duckdb.DuckDBPyConnection, sql: str) -> Node | None:
     """The tree of one SELECT; None when the text is anything else, or too deep to be read."""
     try:
-        row = con.execute("SELECT json_serialize_sql(?)", [sql]).fetchone()
-        tree = json.loads(row[0]) if row else {"error": True}
+        # All rows are taken: DuckDB 2.0 refuses other work on a connection whose last row was not asked for.
+        ((text,),) = con.execute("SELECT json_serialize_sql(?)", [sql]).fetchall()
+        tree: Node = json.loads(text)
     except (duckdb.Error, RecursionError, UnicodeError, ValueError):
         return None
     if tree["error"] or len(tree["statements"]) != 1:
@@ -27,8 +28,8 @@ def parse(con: duckdb.DuckDBPyConnection, sql: str) -> Node | None:
 def render(con: duckdb.DuckDBPyConnection, node: Node) -> str:
     """SQL text of a tree."""
     tree = {"error": False, "statements": [{"node": node}]}
-    row = con.execute("SELECT json_deserialize_sql(?::JSON)", [json.dumps(tree)]).fetchone()
-    return str(row[0]) if row else ""
+    ((text,),) = con.execute("SELECT json_deserialize_sql(?::JSON)", [json.dumps(tree)]).fetchall()
+    return str(text)
 
 
 def walk(node: Any) -> Iterator[Node]:

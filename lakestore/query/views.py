@@ -55,13 +55,14 @@ def view_sql(table: LakeTable, files: Sequence[LiveFile], root: Path) -> str:
 
     clean = [file.path for file in files if not file.dead]
     dirty = [file for file in files if file.dead]
+    listed = ", ".join(shown)
     # Each SELECT reads its files itself: DuckDB skips files by a filter only through one projection.
     selects = []
     if clean:
-        selects.append(f"SELECT {', '.join(shown)} FROM {_read(base, clean, stored)}")
+        selects.append(f"SELECT {listed} FROM {_read(base, clean, stored)}")
     if dirty:
         selects.append(
-            f"SELECT {', '.join(shown)} FROM {_read(base, [file.path for file in dirty], stored)} AS f WHERE NOT EXISTS "
+            f"SELECT {listed} FROM {_read(base, (file.path for file in dirty), stored)} AS f WHERE NOT EXISTS "
             f"(FROM ({_dead_rows(base, dirty)}) AS dead WHERE dead.path = f.filename AND dead.task_id = f.task_id)"
         )
     return " UNION ALL ".join(selects)

@@ -35,9 +35,15 @@ needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="looks processe
 
 pytestmark = needs_linux
 
-USER = """
-import os, sys
+# What the rest of the package imports would take most of a user's time, so its `__init__` is left out.
+LIGHT = f"""
+import os, sys, types
 from pathlib import Path
+sys.modules["lakestore"] = types.ModuleType("lakestore")
+sys.modules["lakestore"].__path__ = [{str(REPOSITORY / "lakestore")!r}]
+"""
+
+USER = f"""{LIGHT}
 import psycopg
 from lakestore.catalog.embedded import EmbeddedServer
 server = EmbeddedServer.attach(Path(os.environ["CATALOG"]))
@@ -217,7 +223,7 @@ def test_processes_that_start_together_share_one_server(empty: Path) -> None:
 
 def test_users_that_come_and_go_never_meet_two_servers_or_none(catalog: Path) -> None:
     loop = (
-        "import os\nfrom pathlib import Path\nimport psycopg\nfrom lakestore.catalog.embedded import EmbeddedServer\n"
+        f"{LIGHT}\nimport psycopg\nfrom lakestore.catalog.embedded import EmbeddedServer\n"
         "for _ in range(6):\n"
         "    with EmbeddedServer.attach(Path(os.environ['CATALOG'])) as server:\n"
         "        psycopg.connect(server.conninfo).close()\n"
@@ -286,7 +292,7 @@ def test_everything_killed_at_once_is_no_obstacle(catalog: Path) -> None:
 
 @pytest.mark.parametrize("victims", ["the user", "all"])
 def test_first_start_killed_at_any_moment_repairs_itself(empty: Path, victims: str) -> None:
-    moments = random.Random(victims).sample(range(120, 900), 2)
+    moments = random.Random(victims).sample(range(120, 700), 2)
     for moment in moments:
         user = User(empty)
         time.sleep(moment / 1000)
@@ -621,7 +627,11 @@ def python_of_nobody() -> str:
     for python in (sys.executable, f"/usr/bin/python{version}", f"/usr/local/bin/python{version}"):
         try:
             check = subprocess.run(
-                [python, "-c", "import psycopg, lakestore.catalog.embedded as e; open(e.psql_path()).close()"],
+                [
+                    python,
+                    "-c",
+                    f"{LIGHT}\nimport psycopg, lakestore.catalog.embedded as e\nopen(e.psql_path()).close()",
+                ],
                 env={**os.environ, "PYTHONPATH": python_path()},
                 cwd="/",
                 user=NOBODY,

@@ -119,10 +119,14 @@ def test_columns_of_different_decimals_types_and_presence_give_exact_answers_tog
         lake.save({"strategy": f"s{place % 2}", "signals": rows}, task_id=f"t{place}")
     rows = [row for run in runs for row in run]
     prices = sorted(float(r["price"]) for r in rows if isinstance(r.get("price"), int | float))
-    assert [row[0] for row in lake.sql("SELECT price FROM signals WHERE price IS NOT NULL ORDER BY 1").fetchall()] == prices
+    assert [
+        row[0] for row in lake.sql("SELECT price FROM signals WHERE price IS NOT NULL ORDER BY 1").fetchall()
+    ] == prices
     assert lake.sql("SELECT price__json FROM signals WHERE price__json IS NOT NULL").fetchall() == [('"n/a"',)]
     sizes = sorted(r["size"] for r in rows if isinstance(r.get("size"), int | float) and abs(r["size"]) <= 2**53)
-    assert [row[0] for row in lake.sql("SELECT size FROM signals WHERE size IS NOT NULL ORDER BY 1").fetchall()] == sizes
+    assert [
+        row[0] for row in lake.sql("SELECT size FROM signals WHERE size IS NOT NULL ORDER BY 1").fetchall()
+    ] == sizes
     assert lake.sql("SELECT size__json FROM signals WHERE size__json IS NOT NULL ORDER BY 1").fetchall() == [
         ('"big"',),
         (str(2**60),),
@@ -133,11 +137,26 @@ def test_columns_of_different_decimals_types_and_presence_give_exact_answers_tog
 
 
 def test_no_key_of_a_record_disturbs_an_own_column_or_another_key(lake: Lake) -> None:
-    row = {"date": "d", "strategy": "mine", "Price": 1, "price": 2, "filename": "f", "task_id": 5, "run_date": 6, "_pos": 7, "": 8}
+    row = {
+        "date": "d",
+        "strategy": "mine",
+        "Price": 1,
+        "price": 2,
+        "filename": "f",
+        "task_id": 5,
+        "run_date": 6,
+        "_pos": 7,
+        "": 8,
+    }
     lake.save({"strategy": "s", "created_at": "2026-01-02", "signals": [row]}, task_id="t")
     found = lake.sql("SELECT * FROM signals").to_arrow_table().to_pylist()[0]
     assert (found["task_id"], found["strategy"], found["run_date"]) == ("t", "s", date(2026, 1, 2))
-    assert (found["strategy__2"], found["task_id__2"], found["run_date__2"], found["filename__2"]) == ("mine", 5, 6, "f")
+    assert (found["strategy__2"], found["task_id__2"], found["run_date__2"], found["filename__2"]) == (
+        "mine",
+        5,
+        6,
+        "f",
+    )
     assert (found["Price"], found["price__2"], found["date"]) == (1, 2, "d")
     assert lake.load("t").document["signals"] == [row]
     table = lake.load("t").tables["signals"]
@@ -234,7 +253,7 @@ def test_what_json_cannot_hold_is_refused_by_its_path(lake: Lake) -> None:
 
 def test_an_unknown_column_is_answered_with_those_there_are(lake: Lake) -> None:
     lake.save({"strategy": "s", "signals": [{"price": 1}]})
-    with pytest.raises(lakestore.QueryError, match="(?s)prize.*price"):
+    with pytest.raises(lakestore.QueryError, match=r"(?s)prize.*price"):
         lake.sql("SELECT prize FROM signals")
 
 

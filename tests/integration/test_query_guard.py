@@ -125,7 +125,9 @@ ATTEMPTS = [
     "SELECT * FROM pragma_database_size()",
     "SELECT * FROM pg_catalog.pg_settings",
     "SELECT * FROM sqlite_master",
-    "SELECT * FROM information_schema.views",
+    "SELECT * FROM information_schema.tables",
+    "SELECT * FROM _lakestore.main.answer",
+    "FROM answer",
     "SELECT * FROM arrow_scan(1::BIGINT, 2::BIGINT, 3::BIGINT)",
     "SELECT * FROM pandas_scan(1::BIGINT)",
     "SELECT * FROM seq_scan()",
@@ -226,7 +228,6 @@ ALLOWED = {
     "SELECT column_name FROM (DESCRIBE trades) LIMIT 1": [("task_id",)],
     "SELECT count(*) FROM (SUMMARIZE trades)": [(5,)],
     "SHOW TABLES": [("results",), ("trades",)],
-    "SELECT table_name FROM information_schema.tables ORDER BY 1": [("results",), ("trades",)],
 }
 
 

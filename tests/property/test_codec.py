@@ -14,7 +14,9 @@ from tests.schemas import MemorySchema, store
 from tests.strategies import documents, records, texts
 
 relaxed = settings(
-    deadline=None, max_examples=int(os.environ.get("LAKESTORE_EXAMPLES", "100")), suppress_health_check=list(HealthCheck)
+    deadline=None,
+    max_examples=int(os.environ.get("LAKESTORE_EXAMPLES", "100")),
+    suppress_health_check=list(HealthCheck),
 )
 
 

@@ -131,6 +131,8 @@ def server_arguments(paths: Paths, binaries: str, socket: str) -> list[str]:
         "ident_file": paths.ident,
         "cluster_name": cluster_name(paths),
         "max_connections": "200",
+        # Files below the data folder: killed servers leave nothing in /dev/shm, and its size does not matter.
+        "dynamic_shared_memory_type": "mmap",
         "fsync": "on",
         "synchronous_commit": "on",
         "full_page_writes": "on",
@@ -196,8 +198,8 @@ def is_private(folder: str, owner: int) -> bool:
     return stat.S_ISDIR(found.st_mode) and found.st_uid == owner and stat.S_IMODE(found.st_mode) & 0o077 == 0
 
 
-def remove_socket_folder(folder: str) -> None:
-    """Remove what a server left of its socket; a folder of another kind than ours is left alone."""
+def remove_socket(folder: str) -> None:
+    """Remove what a server left in its socket's folder, and the folder where it was a temporary one."""
     if not is_private(folder, os.geteuid()):
         return
     for name in (f".s.PGSQL.{PORT}", f".s.PGSQL.{PORT}.lock"):
@@ -218,8 +220,9 @@ def clean_up(paths: Paths) -> None:
                 shutil.rmtree(path)
             else:
                 _unlink(path)
-    # No process of this cluster lives, whoever has that pid by now.
+    # No process of this cluster lives, whoever has the pids in these files by now.
     _unlink(os.path.join(paths.data, "postmaster.pid"))
+    remove_socket(paths.socket)
 
 
 def _unlink(path: str) -> None:

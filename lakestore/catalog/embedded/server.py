@@ -27,6 +27,8 @@ from lakestore.catalog.embedded.state import Machine, Paths, State, open_private
 from lakestore.errors import CatalogError, LakestoreError, StorageError
 
 _POLL = 0.005
+_STARTS = 6
+"""How many supervisors in a row may end without a word (killed, or a broken installation)."""
 _GONE = 5.0
 """Seconds for which the last user's `close` waits for postgres to end."""
 _PACKAGE = Path(__file__).parents[2]
@@ -195,9 +197,12 @@ class EmbeddedServer:
             try:
                 # Who gets this lock knows that there is no supervisor; whatever the state file says is past.
                 if try_lock(lock):
-                    silent += not self._start(lock, deadline)
-                    if silent == 3:
+                    if self._start(lock, deadline):
+                        continue
+                    silent += 1
+                    if silent == _STARTS:
                         raise CatalogError(self._with_log("the embedded catalog's supervisor does not start", log_from))
+                    time.sleep(0.05 * silent)
                     continue
             finally:
                 _handed_on.discard(lock)
@@ -212,12 +217,12 @@ class EmbeddedServer:
 
     def _start(self, lock: int, deadline: float) -> bool:
         """Start a supervisor, which takes over the lock, and wait for its word; False: it ended without one."""
+        binaries = _binaries()
+        if not sys.executable:
+            raise CatalogError("this Python does not know its own program (sys.executable); set LAKESTORE_DSN")
         log = open_private(self._paths.log, os.O_RDWR | os.O_APPEND)
         report_r, report_w = os.pipe()
         try:
-            binaries = _binaries()
-            if not sys.executable:
-                raise CatalogError("this Python does not know its own program (sys.executable); set LAKESTORE_DSN")
             command = [sys.executable, "-I", "-S", "-W", "ignore", "-c", _BOOT, str(_PACKAGE)]
             try:
                 subprocess.run(
@@ -253,17 +258,18 @@ class EmbeddedServer:
         return True
 
     def _accepts(self, state: State) -> bool:
-        if not os.path.exists(state.socket):
+        folder = state.socket_folder(self._paths)
+        if not os.path.exists(folder):
             return False
-        if not is_private(state.socket, os.stat(self._paths.directory).st_uid):
+        if not is_private(folder, os.stat(self._paths.directory).st_uid):
             raise CatalogError(
-                f"{state.socket} can be entered by others than the lake's owner; end the server and open the lake again"
+                f"{folder} can be entered by others than the lake's owner; end the server and open the lake again"
             )
         # `hostaddr` would otherwise come from PGHOSTADDR and lead elsewhere.
-        conninfo = make_conninfo("", host=state.socket, port=shared.PORT, user=ROLE, dbname=DATABASE, hostaddr="")
+        conninfo = make_conninfo("", host=folder, port=shared.PORT, user=ROLE, dbname=DATABASE, hostaddr="")
         if pq.PGconn.ping(f"{conninfo} connect_timeout=5".encode()) != pq.Ping.OK:
             return False
-        self._socket, self.conninfo = state.socket, conninfo
+        self._socket, self.conninfo = folder, conninfo
         return True
 
     def _refuse_other_machines(self) -> None:

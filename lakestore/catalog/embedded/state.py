@@ -100,18 +100,24 @@ class Machine(NamedTuple):
 
 
 class State(NamedTuple):
-    """What `state.json` says: which supervisor (`instance`) of which machine serves at which socket folder."""
+    """What `state.json` says: which supervisor (`instance`) of which machine serves, and whether it is ready.
+
+    `socket` is the folder of the socket when that is not the directory's own (which may have another path elsewhere).
+    """
 
     instance: str
     host: str
     boot: str
     pid: int
-    socket: str
+    socket: str | None
     ready: bool
 
     @property
     def machine(self) -> Machine:
         return Machine(self.host, self.boot)
+
+    def socket_folder(self, paths: Paths) -> str:
+        return self.socket or paths.socket
 
     def text(self) -> bytes:
         return json.dumps(self._asdict()).encode() + b"\n"
@@ -146,10 +152,10 @@ def open_private(path: str, flags: int = os.O_RDWR) -> int:
     flags |= os.O_CLOEXEC | os.O_NOFOLLOW
     while True:
         try:
-            fd = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o600)
+            fd = _above_standard(os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o600))
         except FileExistsError:
             try:
-                fd = os.open(path, flags)
+                fd = _above_standard(os.open(path, flags))
             except FileNotFoundError:
                 continue
             if not stat.S_ISREG(os.fstat(fd).st_mode):
@@ -160,6 +166,16 @@ def open_private(path: str, flags: int = os.O_RDWR) -> int:
         if os.geteuid() == 0 and owner.st_uid != 0:
             os.fchown(fd, owner.st_uid, owner.st_gid)
         return fd
+
+
+def _above_standard(fd: int) -> int:
+    # In a process without standard input it would be 0, and replaced in the child it is meant for.
+    if fd > 2:
+        return fd
+    try:
+        return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)
+    finally:
+        os.close(fd)
 
 
 def try_lock(fd: int, *, shared: bool = False) -> bool:

@@ -133,8 +133,8 @@ class Supervisor:
     def _prepare(self) -> None:
         self._wait_for_leftovers()
         before = read_state(self._paths)
-        if before is not None and before.machine.is_same(Machine.here()):
-            cluster.remove_socket_folder(before.socket)
+        if before is not None and before.socket is not None and before.host == Machine.here().host:
+            cluster.remove_socket(before.socket)
         cluster.clean_up(self._paths)
         self._stamp()
         self._server, maker = process.accounts(self._paths.data)
@@ -146,7 +146,8 @@ class Supervisor:
         """Write the machine's stamp, as the only one: whoever else came first is not overwritten."""
         here = Machine.here()
         folder = cluster.make_socket_folder(self._paths)
-        self._state = State(os.urandom(8).hex(), here.host, here.boot, os.getpid(), folder, False)
+        elsewhere = folder if folder != self._paths.socket else None
+        self._state = State(os.urandom(8).hex(), here.host, here.boot, os.getpid(), elsewhere, False)
         try:
             os.unlink(self._paths.state)
         except FileNotFoundError:
@@ -157,7 +158,7 @@ class Supervisor:
             os.link(temporary, self._paths.state)
             os.unlink(temporary)
         except FileExistsError as exc:
-            cluster.remove_socket_folder(folder)
+            cluster.remove_socket(folder)
             self._state = None
             raise CatalogError(
                 f"another host opened {self._paths.directory} at this moment; set LAKESTORE_DSN"
@@ -276,7 +277,7 @@ class Supervisor:
         """Return when postgres accepts connections, or was killed before (False)."""
         assert self._state is not None and self._server_lock is not None
         before = os.fstat(2).st_size
-        argv = cluster.server_arguments(self._paths, self._binaries, self._state.socket)
+        argv = cluster.server_arguments(self._paths, self._binaries, self._state.socket_folder(self._paths))
         null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         try:
             # SIGQUIT: without us it ends at once; what was committed is in the log and recovered at the next start.
@@ -317,9 +318,12 @@ class Supervisor:
             if self._postmaster:
                 self._stop_postmaster(at_once=at_once)
             if self._state is not None:
-                cluster.remove_socket_folder(self._state.socket)
                 found = read_state(self._paths)
-                if found is not None and found.instance == self._state.instance:
+                ours = found is not None and found.instance == self._state.instance
+                # The directory's own socket may be another host's by now.
+                if ours or self._state.socket is not None:
+                    cluster.remove_socket(self._state.socket_folder(self._paths))
+                if ours:
                     os.unlink(self._paths.state)
         except OSError as exc:
             os.write(2, f"lakestore: {exc}\n".encode("utf-8", "replace"))
