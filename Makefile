@@ -14,6 +14,7 @@ help:
 	@echo 'make test-duckdb15   the same tests with duckdb 1.5'
 	@echo 'make lint types      ruff, mypy                      make check: these and the tests'
 	@echo 'make docs            write docs/cli.md from the help texts'
+	@echo 'make bench-codec     sizes and speeds of the codec, beside what must be reached (ARGS=--quick)'
 	@echo 'make build           sdist and wheel into dist/'
 	@echo 'make clean           remove what make made'
 
@@ -37,6 +38,10 @@ check: lint types test
 
 docs: $(VENV)/.stamp
 	$(BIN)/python docs/make_cli.py
+
+.PHONY: bench-codec
+bench-codec: $(VENV)/.stamp
+	$(BIN)/python -m bench.codec $(ARGS)
 
 build: $(VENV)/.stamp
 	$(BIN)/python -m pip install --quiet build

@@ -7,8 +7,8 @@ metadata) is enough to make the catalog anew.
 from __future__ import annotations
 
 import json
-from base64 import b85decode, b85encode
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,12 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lakestore.errors import CorruptFileError
-from lakestore.model import FORMAT_VERSION, TASK_ID_FIELD, Column
-
-try:
-    from compression import zstd  # type: ignore[import-not-found, unused-ignore]
-except ImportError:  # before Python 3.14
-    from backports import zstd
+from lakestore.model import FIRST_FIELD_ID, FORMAT_VERSION, POS_FIELD, TASK_ID_FIELD, Column, SqlType
 
 FOOTER_KEY = b"lakestore"
 ROW_GROUP = 122_880
@@ -29,6 +24,24 @@ ROW_GROUP = 122_880
 _SAMPLE = 4_096
 """Values that an encoding is chosen by."""
 DICTIONARY = "DICTIONARY"
+ELEMENT = "[]"
+"""Key of a list's element."""
+
+_CODES: Mapping[SqlType, str] = {
+    "BIGINT": "B",
+    "DOUBLE": "D",
+    "BOOLEAN": "O",
+    "VARCHAR": "V",
+    "DATE": "A",
+    "TIMESTAMP": "T",
+    "TIMESTAMPTZ": "Z",
+    "JSON": "J",
+    "STRUCT": "S",
+    "LIST": "L",
+    "NULL": "N",
+}
+"""SQL types in a footer, where each byte is paid for by every small file; `b` is a BIGINT that is wide."""
+_TYPE_OF: Mapping[str, SqlType] = {code: kind for kind, code in _CODES.items()}
 
 
 def field(name: str, kind: pa.DataType, field_id: int) -> pa.Field:
@@ -48,6 +61,21 @@ def task_ids(task_id: str, rows: int) -> tuple[pa.Field, pa.Array]:
     return field("task_id", kind, TASK_ID_FIELD), pa.DictionaryArray.from_arrays(indices, [task_id])
 
 
+def reordered(columns: Sequence[tuple[pa.Field, pa.Array]], order: Any) -> list[tuple[pa.Field, pa.Array]]:
+    """Columns in another order of rows, with the own column `_pos` that says each row's place in the document."""
+    places = pa.array(order)
+    moved = [(item, array.take(places)) for item, array in columns]
+    return [*moved, (field("_pos", pa.int64(), POS_FIELD), places)]
+
+
+def numbers_of(array: pa.Array) -> Any:
+    """The numbers under an array as int64 of shape (n,): scaled integers, days, ticks; undefined under nulls."""
+    n, data = len(array), array.buffers()[1]
+    if pa.types.is_decimal(array.type):
+        return np.frombuffer(data, np.int64)[2 * array.offset : 2 * (array.offset + n) : 2]
+    return np.frombuffer(data, f"i{array.type.bit_width // 8}")[array.offset : array.offset + n].astype(np.int64)
+
+
 def to_buffer(table: pa.Table, columns: Sequence[Column] = (), *, key: str = "") -> pa.Buffer:
     """A data file's bytes: `table` with the encodings that fit its columns.
 
@@ -61,17 +89,19 @@ def to_buffer(table: pa.Table, columns: Sequence[Column] = (), *, key: str = "")
         for name, column in zip(table.schema.names, table.columns, strict=True)
         for leaf in _leaves(name, _one(column))
     ]
-    encodings = {path: encoding for path, encoding in _choose(leaves).items() if encoding != DICTIONARY}
+    encodings = {path: encoding for path, encoding in _choose(leaves)[0].items() if encoding != DICTIONARY}
     sink = pa.BufferOutputStream()
     with pq.ParquetWriter(sink, table.schema, **_options(encodings, [path for path, _ in leaves])) as writer:
         if columns:
-            writer.add_key_value_metadata({FOOTER_KEY: _footer(columns, key)})
+            writer.add_key_value_metadata({FOOTER_KEY: _footer(table.schema, columns, key)})
         writer.write_table(table, row_group_size=ROW_GROUP)
     return sink.getvalue()
 
 
 def from_buffer(data: Any, where: str, *, first_row: int = 0, rows: int | None = None) -> dict[int, pa.Array]:
-    """The columns of a data file by field id, each one array; of all rows, or of `rows` from `first_row`.
+    """The columns of a data file by field id, each one array; of all rows, or of the `rows` of a result from `first_row`.
+
+    Rows come in the document's order, also where the file keeps another one (`_pos`).
 
     Raises:
         CorruptFileError: it is not readable Parquet.
@@ -89,25 +119,60 @@ def from_buffer(data: Any, where: str, *, first_row: int = 0, rows: int | None =
         raise CorruptFileError(f"data file {where} is not readable Parquet: {exc}") from exc
     if rows is not None and table.num_rows != rows:
         raise CorruptFileError(f"data file {where} has {total} rows, the catalog expects {first_row + rows} or more")
-    return {field_id(table.schema.field(i)): _one(table.column(i)) for i in range(table.num_columns)}
+    columns = {field_id(table.schema.field(i)): _one(table.column(i)) for i in range(table.num_columns)}
+    places = columns.pop(POS_FIELD, None)
+    if places is None:
+        return columns
+    back = np.argsort(places.to_numpy(), kind="stable")
+    return {own: column if own == TASK_ID_FIELD else column.take(pa.array(back)) for own, column in columns.items()}
 
 
-def footer_columns(metadata: Mapping[bytes, bytes] | None) -> tuple[str, tuple[Column, ...]] | None:
-    """What a footer says of its lake table: document key and columns; None: lakestore did not write it."""
+def footer_columns(schema: pa.Schema, metadata: Mapping[bytes, bytes] | None) -> tuple[str, tuple[Column, ...]] | None:
+    """What a data file says of its lake table: document key and columns; None: lakestore did not write it.
+
+    Ids, names and nesting stand in the file's own schema; the footer adds the SQL types, the keys that differ from
+    the names, and the columns of which the file has no value.
+    """
     raw = (metadata or {}).get(FOOTER_KEY)
     if raw is None:
         return None
-    value = json.loads(zstd.decompress(b85decode(raw)))
-    return value["key"], tuple(Column(*item) for item in value["columns"])
+    value = json.loads(raw)
+    found: list[Column] = []
+    said = {item[0]: item[1:] for item in value["c"]}
+    for column in _placed(schema, None):
+        kind, *rest = said[column.field_id]
+        found.append(
+            replace(column, type=_TYPE_OF[kind.upper()], wide=kind == "b", key=rest[0] if rest else column.key)
+        )
+    found += [Column(*item) for item in value.get("x", ())]
+    return value["k"], tuple(sorted(found, key=lambda column: column.field_id))
 
 
-def _footer(columns: Sequence[Column], key: str) -> bytes:
-    value = {
-        "v": FORMAT_VERSION,
-        "key": key,
-        "columns": [[c.field_id, c.parent, c.key, c.name, c.type, c.wide] for c in columns],
-    }
-    return b85encode(zstd.compress(json.dumps(value, separators=(",", ":")).encode(), level=15))
+def _footer(schema: pa.Schema, columns: Sequence[Column], key: str) -> bytes:
+    by_id = {column.field_id: column for column in columns}
+    said: list[list[Any]] = []
+    for placed in _placed(schema, None):
+        column = by_id.pop(placed.field_id)
+        code = "b" if column.wide else _CODES[column.type]
+        said.append([column.field_id, code] if column.key == placed.key else [column.field_id, code, column.key])
+    value: dict[str, Any] = {"v": FORMAT_VERSION, "k": key, "c": said}
+    if by_id:
+        value["x"] = [[c.field_id, c.parent, c.key, c.name, c.type] for c in by_id.values()]
+    return json.dumps(value, separators=(",", ":")).encode()
+
+
+def _placed(fields: Iterable[pa.Field], parent: int | None) -> Iterator[Column]:
+    """The columns that a schema shows by itself; types are to be filled in."""
+    for item in fields:
+        own = field_id(item)
+        if own < FIRST_FIELD_ID:
+            continue
+        key = ELEMENT if parent is not None and item.name == "element" else json.dumps(item.name)
+        yield Column(own, parent, key, item.name, "NULL")
+        if pa.types.is_struct(item.type):
+            yield from _placed([item.type.field(i) for i in range(item.type.num_fields)], own)
+        elif pa.types.is_list(item.type):
+            yield from _placed([item.type.value_field], own)
 
 
 def _span(file: pq.ParquetFile, first_row: int, rows: int) -> pa.Table:
@@ -145,8 +210,13 @@ def _leaves(path: str, array: pa.Array) -> Iterator[tuple[str, pa.Array]]:
         yield path, array
 
 
-def _choose(leaves: Sequence[tuple[str, pa.Array]]) -> dict[str, str]:
-    """The encoding of each leaf that makes the smallest pages of a sample; a dictionary is one of them.
+def sampled_size(columns: Sequence[tuple[pa.Field, pa.Array]]) -> int:
+    """Bytes that the pages of a sample of each column take in the encodings that suit them best."""
+    return _choose([leaf for item, array in columns for leaf in _leaves(item.name, array)])[1]
+
+
+def _choose(leaves: Sequence[tuple[str, pa.Array]]) -> tuple[dict[str, str], int]:
+    """The encoding of each leaf that makes the smallest pages of a sample, and the bytes of them all.
 
     All are tried in small files, a column for each leaf and encoding: what Parquet and zstd really make of the
     values. Estimates from widths and entropies were tried first and missed what repeats.
@@ -164,7 +234,7 @@ def _choose(leaves: Sequence[tuple[str, pa.Array]]) -> dict[str, str]:
         for (path, encoding, _), size in zip(trial, _sizes(trial), strict=True):
             if size < best.get(path, size + 1):
                 best[path], chosen[path] = size, encoding
-    return chosen
+    return chosen, sum(best.values())
 
 
 def _sizes(trial: Sequence[tuple[str, str, pa.Array]]) -> list[int]:

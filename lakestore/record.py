@@ -18,19 +18,22 @@ _FIELDS = (
     ("task_id", pa.string(), TASK_ID_FIELD),
     ("status", pa.string(), 3),
     ("created_at", pa.timestamp("us", "UTC"), 4),
-    ("write_id", pa.string(), 5),
-    ("sha256", pa.string(), 6),
-    ("json_size", pa.int64(), 7),
-    ("record", pa.string(), 8),
-    ("envelope", pa.binary(), 9),
+    ("record", pa.string(), 5),
+    ("envelope", pa.binary(), 6),
 )
 _SCHEMA = pa.schema([parquet.field(*item) for item in _FIELDS])
-_ENVELOPE = 9
+_ENVELOPE = 6
 
 
 def to_buffer(info: ResultInfo, envelope: bytes, *, replaces: UUID | None, zone_assumed: bool) -> pa.Buffer:
-    """The bytes of a `results` file of one row; `record` holds as JSON what has no column of its own."""
+    """The bytes of a `results` file of one row; `record` holds as JSON what has no column of its own.
+
+    A column costs about 130 bytes a file, so only what people look for has one.
+    """
     record: dict[str, Any] = {
+        "write_id": str(info.write_id),
+        "sha256": info.sha256,
+        "json_size": info.json_size,
         "strategies": list(info.strategies),
         "profile": info.profile,
         "fidelity": [info.fidelity.kind, info.fidelity.bytes],
@@ -45,9 +48,6 @@ def to_buffer(info: ResultInfo, envelope: bytes, *, replaces: UUID | None, zone_
         "task_id": info.task_id,
         "status": info.status,
         "created_at": info.created_at,
-        "write_id": str(info.write_id),
-        "sha256": info.sha256,
-        "json_size": info.json_size,
         "record": json.dumps(record, separators=(",", ":")),
         "envelope": envelope,
     }

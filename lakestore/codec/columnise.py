@@ -25,14 +25,32 @@ MAX_SHAPES = 256
 """Orders of keys in one column, beyond which it is kept as JSON text."""
 MAX_DEPTH = 12
 """Levels of nesting inside a record, beyond which values are kept as JSON text."""
+MAX_TEXT_DEPTH = 64
+"""Levels inside such a text, beyond which the record table is not lifted: the renderer calls itself for each level."""
 EXACT = 2**53
 """Integers up to here are exact as doubles."""
 
 _NONE = type(None)
 
 
+class _TooDeepError(Exception):
+    """Values nested too deep for a record table."""
+
+
 def columnise(values: Sequence[Any], depth: int = 0) -> Node:
-    """The node of a column of JSON values (None, bool, int, float, str, list, dict)."""
+    """The node of a column of JSON values (None, bool, int, float, str, list, dict).
+
+    Values of too many levels give an empty `json` node: they stay in the envelope.
+    """
+    if depth == 0:
+        try:
+            return _columnise(values, depth)
+        except _TooDeepError:
+            return Node("json", len(values))
+    return _columnise(values, depth)
+
+
+def _columnise(values: Sequence[Any], depth: int) -> Node:
     kinds = set(map(type, values))
     nulls = _NONE in kinds
     kinds.discard(_NONE)
@@ -49,7 +67,25 @@ def columnise(values: Sequence[Any], depth: int = 0) -> Node:
 
 def texts_of(values: Sequence[Any]) -> pa.Array:
     """Compact JSON text of each value, null for None; ASCII escapes where the value is not Unicode."""
+    for value in values:
+        if isinstance(value, list | dict) and _is_deep(value):
+            raise _TooDeepError
     return pa.array([None if value is None else dump(value) for value in values], pa.string())
+
+
+def _is_deep(value: Any) -> bool:
+    """Whether a value has more than `MAX_TEXT_DEPTH` levels."""
+    level = [value]
+    for _ in range(MAX_TEXT_DEPTH):
+        level = [
+            item
+            for holder in level
+            for item in (holder.values() if isinstance(holder, dict) else holder)
+            if isinstance(item, list | dict)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def dump(value: Any) -> str:
@@ -63,8 +99,13 @@ def dump(value: Any) -> str:
 
 
 def struct(keys: Sequence[str | int], columns: Sequence[Sequence[Any]], n: int, depth: int = 0) -> Node:
-    """A struct node of one shape whose values come by column."""
-    children = tuple(columnise(column, depth + 1) for column in columns)
+    """A struct node of one shape whose values come by column; an empty `json` node where they are too deep."""
+    try:
+        children = tuple(columnise(column, depth + 1) for column in columns)
+    except _TooDeepError:
+        if depth:
+            raise
+        return Node("json", n)
     return Node("struct", n, keys=tuple(keys), children=children, shapes=(tuple(range(len(keys))),))
 
 

@@ -18,14 +18,18 @@ from lakestore import parquet
 from lakestore.codec import arrow, fit, numbers, plan, render, style, text
 from lakestore.codec.columnise import dump
 from lakestore.codec.envelope import Envelope, StoredRegion, compress, patch
+from lakestore.codec.known import choose
 from lakestore.codec.nodes import Node
+from lakestore.codec.order import clustered
 from lakestore.codec.plan import Region
-from lakestore.codec.profile import Path, Profile, choose
+from lakestore.codec.profile import Path, Profile
+from lakestore.codec.refine import refine
 from lakestore.codec.style import COMPACT, Style
 from lakestore.errors import ConflictError, CorruptFileError, InvalidInputError
 from lakestore.model import Column, Fidelity, LakeTable, NewColumn, SqlType
 
 _ROUNDS = 12
+_CLOSING = re.compile(rb"([ \t\r\n]*)[\]}]")
 _OPENING = re.compile(rb"(?:\xef\xbb\xbf)?[ \t\r\n]*(?=[\[{])")
 
 
@@ -197,6 +201,14 @@ def _attempt(draft: Draft, schema: Schema, task_id: str, strategy: str, decimals
         difference: dict[str, Any] = {}
         if end is None:
             assert stop is not None
+            own = list(own)
+            exceptions = refine(draft.text[start:stop], back, meta, written, region.form, own)
+            if exceptions is not None:
+                cost += exceptions
+                kind = "patched" if exceptions and kind == "style" else kind
+                written, end = _written(draft.text, start, back, region.form, ascii, slash)
+        if end is None:
+            assert stop is not None
             end = stop
             what, blob = _difference(draft.text[start:stop], back, region.form, written)
             difference[what] = len(blobs) + len(own)
@@ -238,7 +250,8 @@ def _attempt(draft: Draft, schema: Schema, task_id: str, strategy: str, decimals
 def _file(
     task_id: str, rows: int, columns: list[tuple[pa.Field, pa.Array]], table: LakeTable, used: set[int]
 ) -> pa.Buffer:
-    fields = [parquet.task_ids(task_id, rows), *columns]
+    order = clustered(columns)
+    fields = [parquet.task_ids(task_id, rows), *(columns if order is None else parquet.reordered(columns, order))]
     schema = pa.schema([field for field, _ in fields])
     own: list[Column] = [column for column in table.columns if column.field_id in used]
     return parquet.to_buffer(pa.Table.from_arrays([array for _, array in fields], schema=schema), own, key=table.key)
@@ -264,9 +277,11 @@ def _written(source: bytes, start: int, node: Node, form: str, ascii: bool, slas
     found = style.detect(source, start, ascii=ascii, slash=slash)
     for dialect in numbers.DIALECTS:
         tried = replace(found, dialect=dialect)
-        end = _same(source, start, render.table(node, tried, form))
-        if end is not None:
-            return tried, end
+        at = _same(source, start, render.body(node, tried, form))
+        # The white space before the closing bracket is beyond the sample: it is read where the rows end.
+        closing = None if at is None else _CLOSING.match(source, at)
+        if closing is not None:
+            return tried.closed(closing[1].decode()), closing.end()
         if not _has_special(node):
             break
     return found, None
@@ -276,7 +291,7 @@ def _same(source: bytes, start: int, pieces: Iterable[memoryview]) -> int | None
     """Where the pieces end if they stand in the text from `start` on."""
     for piece in pieces:
         end = start + len(piece)
-        if source.find(piece, start, end) != start and len(piece):
+        if len(piece) and source.find(piece, start, end) != start:
             return None
         start = end
     return start
@@ -285,7 +300,9 @@ def _same(source: bytes, start: int, pieces: Iterable[memoryview]) -> int | None
 def _difference(exact: bytes, node: Node, form: str, written: Style) -> tuple[str, bytes]:
     """A patch of the rebuilt text, or the compressed original where that is smaller."""
     base = b"".join(render.table(node, written, form))
-    change, whole = patch(exact, base), compress(exact)
+    whole = compress(exact)
+    # zstd takes no shorter text to refer to.
+    change = patch(exact, base) if len(base) >= 8 else whole
     return ("patch", change) if len(change) < 0.8 * len(whole) else ("original", whole)
 
 
@@ -312,7 +329,7 @@ def _has_special(node: Node) -> bool:
 
 def _shifted(meta: fit.Meta, by: int) -> fit.Meta:
     """The meta with its blobs counted from the envelope's first."""
-    moved = {key: value + by if key in ("i", "n", "z") else value for key, value in meta.items()}
+    moved = {key: value + by if key in ("i", "n", "q", "z") else value for key, value in meta.items()}
     if "c" in meta:
         moved["c"] = [_shifted(member, by) for member in meta["c"]]
     if "e" in meta:

@@ -26,7 +26,6 @@ from lakestore.model import Column, LakeTable, NewColumn, SqlType
 
 EXACT = 2**53
 SIBLING = "#json"
-ELEMENT = "[]"
 MAX_NEGATIVE_ZEROS = 0.02
 """Share of −0.0 up to which a column still is kept as decimals, their places in the envelope."""
 
@@ -183,7 +182,7 @@ class Fit:
         if natural == "NULL" or node.child.odd is not None:
             # A list keeps one column of elements: without a type, or with a sibling, its place would be lost.
             return None
-        element = self._find(column.field_id, ELEMENT, "element", natural)
+        element = self._find(column.field_id, parquet.ELEMENT, "element", natural)
         if element.type == "NULL":
             self.typed[element.field_id] = natural
         stored = self._store(node.child, element)
@@ -273,6 +272,10 @@ def _read_kind(meta: Meta, columns: Mapping[int, pa.Array], n: int, blobs: Seque
         return node
     if kind == "float":
         array = doubles_of(array)
+        if "d" in meta:
+            node.digits = (meta["d"][0], meta["d"][1])
+        if "q" in meta:
+            node.zeros = np.frombuffer(blobs[meta["q"]], np.uint8)
         if "z" in meta:
             array = _with_negative_zeros(array, np.frombuffer(blobs[meta["z"]], np.int32))
         if "n" in meta:

@@ -39,6 +39,8 @@ class Node:
         shapes, shape_ids: for `struct`: the orders of keys that occur (indices into `keys`), and each slot's.
         offsets, child: for `list`: `n + 1` offsets into the node of all elements.
         overrides: places and texts of single values whose text differs from the rule of the column.
+        digits: for `float`: `fixed` decimals, or so many with zeros taken off (`strip`), instead of the shortest.
+        zeros: for `float`: zeros behind the shortest text of each value.
     """
 
     kind: Kind
@@ -55,6 +57,8 @@ class Node:
     offsets: Ids | None = None
     child: Node | None = None
     overrides: dict[int, str] = field(default_factory=dict)
+    digits: tuple[str, int] | None = None
+    zeros: npt.NDArray[np.uint8] | None = None
 
     def slice(self, start: int, stop: int) -> Node:
         """The slots from `start` up to `stop`, without copying values."""
@@ -69,6 +73,8 @@ class Node:
             first, last = int(self.offsets[start]), int(self.offsets[stop])
             part.offsets = self.offsets[start : stop + 1] - first
             part.child = self.child.slice(first, last)
+        part.digits = self.digits
+        part.zeros = None if self.zeros is None else self.zeros[start:stop]
         part.overrides = {at - start: text for at, text in self.overrides.items() if start <= at < stop}
         return part
 
@@ -87,6 +93,8 @@ class Node:
             part.offsets = offsets_of(lengths)
             starts = np.repeat(self.offsets[:-1][ids] - part.offsets[:-1], lengths)
             part.child = self.child.take((starts + np.arange(int(part.offsets[-1]))).astype(np.int64))
+        part.digits = self.digits
+        part.zeros = None if self.zeros is None else self.zeros[ids]
         if self.overrides:
             where = {int(old): new for new, old in enumerate(ids)}
             part.overrides = {where[at]: text for at, text in self.overrides.items() if at in where}

@@ -113,6 +113,23 @@ def _plain(values: Floats) -> pa.StringArray:
     return pa.StringArray.from_buffers(n, pa.py_buffer(offsets), pa.py_buffer(body[~commas]))
 
 
+def rounded(values: Floats, rule: str, count: int) -> pa.StringArray:
+    """The text of each double as C's printf writes it, correctly rounded from its exact value.
+
+    Args:
+        rule: `fixed` (`%.{count}f`), `strip` (the same without its last zeros, but one decimal), `general`
+            (`%.{count}g`).
+        count: decimals, or significant digits.
+    """
+    distinct, inverse = np.unique(values.view(np.int64), return_inverse=True)
+    form = f".{count}g" if rule == "general" else f".{count}f"
+    written = [format(value, form) for value in distinct.view(np.float64).tolist()]
+    if rule == "strip":
+        cut = [text.rstrip("0") for text in written]
+        written = [text + "0" if text.endswith(".") else text for text in cut]
+    return pa.array(written, pa.string()).take(pa.array(inverse))
+
+
 def integers(values: Ints) -> pa.StringArray:
     """The text of each integer."""
     return pc.cast(pa.array(values), pa.string())

@@ -1,27 +1,28 @@
-"""Which parts of a document become record tables: the profile's paths and, where it says so, the arrays at the top."""
+"""Which parts of a document become record tables: the profile's paths and, where it says so, what is one at the top."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Literal
 
 import pyarrow as pa
 
-from lakestore.codec.columnise import MAX_KEYS, columnise, struct
+from lakestore.codec import records
 from lakestore.codec.nodes import Key, Node
-from lakestore.codec.profile import ANY, Path, Profile, find
+from lakestore.codec.profile import ANY, Path, Profile, TablePlan, Unit, find
 from lakestore.codec.text import collector_off
 
-Form = Literal["objects", "arrays", "scalars", "columns", "keyed"]
+Form = Literal["objects", "arrays", "scalars", "columns", "keyed", "pairs", "keyed_columns"]
 MAX_TABLES = 64
 """Record tables lifted out of one document."""
-MAX_WIDTH = 64
-"""Places of an array that become columns; longer rows are kept as one list column."""
+MAX_LOOKED = 10_000
+"""Arrays and objects at the top of a document that are looked at: one with more is data, not a result's outline."""
 ROOT_TABLE = "records"
-"""The table of a document that is itself an array of records."""
+"""The table of a document that is itself a record table."""
 
 
 @dataclass(slots=True)
@@ -29,8 +30,8 @@ class Region:
     """A record table of a document: where it stands, its rows as a node, and its lake table.
 
     `key` is the document key the table stands for, as JSON text; `wanted` the name it wishes for. `names` are the
-    column names a profile gives to places of arrays. `start` is its byte offset in the text where it is known;
-    `given` the Arrow table that an engine gave for it.
+    column names a profile gives to places of arrays, `times` the units it gives to numbers. `start` is its byte offset
+    in the text where it is known; `given` the Arrow table that an engine gave for it.
     """
 
     path: Path
@@ -40,37 +41,28 @@ class Region:
     node: Node
     strategy: str | None = None
     names: Mapping[Key, str] = field(default_factory=dict)
+    times: Mapping[str, Unit] = field(default_factory=dict)
     start: int | None = None
     given: pa.Table | None = None
 
 
 def regions(document: Any, profile: Profile) -> list[Region]:
-    """The record tables of a document in its order, their rows as columns."""
+    """The record tables of a document in its order, their rows as columns.
+
+    Where there are more than `MAX_TABLES`, those that the profile names first stay.
+    """
     with collector_off():
-        planned: dict[Path, tuple[str, tuple[str, ...]]] = {}
-        for plan in profile.tables:
-            for path, _ in find(document, plan.path):
-                planned.setdefault(path, (plan.table, plan.columns))
-        kept = {path for paths in profile.identity.values() for path in paths}
-        if profile.lift:
-            if isinstance(document, list):
-                planned.setdefault((), (ROOT_TABLE, ()))
-            elif isinstance(document, dict):
-                for key in document:
-                    if (key,) not in kept:
-                        planned.setdefault((key,), (key, ()))
-        found: list[Region] = []
-        place = profile.strategies.index(ANY) if profile.strategies is not None else None
-        for path in _in_order(document, _outermost(planned)):
+        found: dict[Path, Region] = {}
+        for path, plan, value, form in _planned(document, profile):
             if len(found) == MAX_TABLES:
                 break
-            region = _region(document, path, *planned[path])
+            region = _region(path, plan, value, form)
             if region is not None:
-                if place is not None and len(path) > place and profile.strategies[:place] == path[:place]:  # type: ignore[index]
-                    region.strategy = str(path[place])
-                found.append(region)
-        name_apart(found)
-        return found
+                region.strategy = _strategy(path, profile.strategies)
+                found[path] = region
+        ordered = [found[path] for path in _in_order(document, list(found))]
+        name_apart(ordered)
+        return ordered
 
 
 def table_name(key: str) -> str:
@@ -78,49 +70,127 @@ def table_name(key: str) -> str:
     return re.sub(r"[^a-z0-9_]", "_", key.lower()).lstrip("_")[:56] or "table"
 
 
-def _region(document: Any, path: Path, table: str, columns: Sequence[str]) -> Region | None:
-    value = document
-    for step in path:
-        value = value[step]
-    form = form_of(value)
-    if form is None:
-        return None
-    names: Mapping[Key, str] = {}
-    if form == "objects":
-        node = columnise(value)
-    elif form == "arrays":
-        width = len(value[0])
-        if width > MAX_WIDTH:
-            node = struct(("value",), (value,), len(value))
-            form = "scalars"
-        else:
-            node = struct(range(width), list(zip(*value, strict=True)), len(value))
-            names = dict(enumerate(columns))
-    else:
-        node = struct(tuple(value), tuple(value.values()), len(next(iter(value.values()))))
-    if node.kind != "struct" or node.odd is not None:
-        return None
-    return Region(path, json.dumps(table), table_name(table), form, node, names=names)
+def name_apart(found: Sequence[Region]) -> None:
+    """Regions of one table and strategy get tables of their own, named after their path."""
+    taken: set[tuple[str, str | None]] = set()
+    for region in found:
+        if (region.key, region.strategy) in taken:
+            label = ".".join(map(str, region.path))
+            region.key, region.wanted = json.dumps(label), table_name(label)
+        taken.add((region.key, region.strategy))
 
 
-def form_of(value: Any) -> Form | None:
-    """Which of the shapes of a record table a value has; None: it stays in the envelope."""
-    if isinstance(value, list) and value:
-        kinds = set(map(type, value))
-        if kinds == {dict}:
-            return "objects" if any(value) else None
-        if kinds == {list} and len(set(map(len, value))) == 1 and value[0]:
-            return "arrays"
-    elif isinstance(value, dict) and value and set(map(type, value.values())) == {list}:
-        lengths = set(map(len, value.values()))
-        if len(lengths) == 1 and lengths != {0} and len(value) <= MAX_KEYS:
-            return "columns"
+def _planned(document: Any, profile: Profile) -> Iterator[tuple[Path, TablePlan, Any, Form]]:
+    """What can be a record table, first what the profile names, then what is lifted; none lies in another."""
+    named: dict[Path, tuple[TablePlan, Any, Form]] = {}
+    skipped = {path for skip in profile.skip for path, _ in find(document, skip)}
+    for plan in profile.tables:
+        for path, value in find(document, plan.path):
+            if path not in named and path not in skipped:
+                form = named_form(value, plan)
+                if form is not None:
+                    named[path] = (plan, value, form)
+    above = {path[:depth] for path in named for depth in range(len(path))}
+    for path, (plan, value, form) in named.items():
+        if not any(path[:depth] in named for depth in range(len(path))):
+            yield path, plan, value, form
+    if not profile.lift or () in named:
+        return
+    kept = {path for paths in profile.identity.values() for path in paths}
+    for path, value in _at_the_top(document, profile):
+        # What a profile names inside is preferred to the whole; identity is no table.
+        if path not in kept and path not in skipped and path not in named and path not in above:
+            form = lifted_form(value, root=not path)
+            if form is not None:
+                yield path, TablePlan(path, str(path[0]) if path else ROOT_TABLE), value, form
+                if not path:
+                    return
+
+
+def _at_the_top(document: Any, profile: Profile) -> Iterator[tuple[Path, Any]]:
+    yield (), document
+    if isinstance(document, dict):
+        containers = ((key, value) for key, value in document.items() if isinstance(value, dict | list))
+        for key, value in islice(containers, MAX_LOOKED):
+            yield (key,), value
+
+
+def named_form(value: Any, plan: TablePlan) -> Form | None:
+    """Which shape the value at a path that a profile names has; None: it is no record table and stays."""
+    if isinstance(value, list):
+        return records.array_form(value) or ("scalars" if records.are_scalars(value) else None)
+    if not isinstance(value, dict) or not value:
+        return None
+    if plan.form == "columns":
+        return "columns" if records.are_columns(value) else None
+    if plan.form == "keyed_columns":
+        return "keyed_columns" if records.are_keyed_columns(value) else None
+    return "keyed" if records.are_records(list(value.values())) else "pairs"
+
+
+def lifted_form(value: Any, *, root: bool = False) -> Form | None:
+    """Which shape a value has that no profile names; None: it stays.
+
+    Beside arrays only objects that are tables beyond doubt: equal-length arrays (as a whole document: two or more, of
+    eight or more scalars), and eight or more keys that count from 0 or 1 or are times, over records of the same keys
+    or over numbers.
+    """
+    if isinstance(value, list):
+        return records.array_form(value)
+    if not isinstance(value, dict) or not value:
+        return None
+    if records.are_columns(value) and (not root or records.are_long(value)):
+        return "columns"
+    if records.are_numbered(value):
+        values = list(value.values())
+        if records.are_alike(values):
+            return "keyed"
+        if records.are_numbers(values):
+            return "pairs"
+    first = next(iter(value.values()))
+    if isinstance(first, dict) and records.are_numbered(first) and records.are_keyed_columns(value):
+        return "keyed_columns"
     return None
 
 
-def _outermost(paths: Mapping[Path, Any]) -> list[Path]:
-    """Paths that lie in no other."""
-    return [path for path in paths if not any(path[:depth] in paths for depth in range(len(path)))]
+def _region(path: Path, plan: TablePlan, value: Any, form: Form) -> Region | None:
+    names: Mapping[Key, str] = {}
+    node: Node | None
+    match form:
+        case "objects":
+            node = records.objects(value)
+        case "arrays":
+            width = len(value[0])
+            if width <= records.MAX_WIDTH:
+                node, names = records.arrays(value), dict(enumerate(plan.names(width)))
+            else:
+                form, node = "scalars", records.scalars(value, plan.value)
+        case "scalars":
+            node = records.scalars(value, plan.value)
+        case "columns":
+            node = records.columns(value)
+        case "keyed":
+            first = next(iter(value.values()))
+            node = records.keyed(value, plan.key)
+            if isinstance(first, list):
+                names = dict(enumerate(plan.names(len(first))))
+        case "keyed_columns":
+            node = records.keyed_columns(value, plan.key)
+        case "pairs":
+            node = None
+    if form in ("keyed", "pairs") and node is None:
+        form, node = "pairs", records.pairs(value, plan.key, plan.value)
+    if node is None:
+        return None
+    return Region(path, json.dumps(plan.table), table_name(plan.table), form, node, names=names, times=plan.times)
+
+
+def _strategy(path: Path, strategies: Path | None) -> str | None:
+    """The strategy in whose part of the document a path lies."""
+    if strategies is None:
+        return None
+    place = strategies.index(ANY)
+    return str(path[place]) if len(path) > place and strategies[:place] == path[:place] else None
 
 
 def _in_order(document: Any, paths: Sequence[Path]) -> list[Path]:
@@ -141,13 +211,3 @@ def _in_order(document: Any, paths: Sequence[Path]) -> list[Path]:
         return tuple(result)
 
     return sorted(paths, key=places)
-
-
-def name_apart(found: Sequence[Region]) -> None:
-    """Regions of one table and strategy get tables of their own, named after their path."""
-    taken: set[tuple[str, str | None]] = set()
-    for region in found:
-        if (region.key, region.strategy) in taken:
-            label = ".".join(map(str, region.path))
-            region.key, region.wanted = json.dumps(label), table_name(label)
-        taken.add((region.key, region.strategy))

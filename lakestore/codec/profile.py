@@ -1,53 +1,98 @@
 """Profiles: which parts of an engine's document are its identity and its record tables, declared as data.
 
-A profile is a TOML file: how the document is recognised, where strategy, time, status, parameters and metrics are,
-and which paths are record tables. A path is a list of keys; `*` stands for every key of an object.
+A profile says how a document is recognised, where strategy, time, status, parameters and metrics are, and which paths
+are record tables. A path is a tuple of keys and places in arrays; `*` stands for every key of an object.
 """
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache
-from importlib import resources
-from typing import Any
-
-from lakestore.errors import InvalidInputError
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 Path = tuple[str | int, ...]
 ANY = "*"
+GENERIC = "generic"
+SHIPPED = "lakestore"
+"""Where a shipped profile is from."""
+
+ObjectForm = Literal["columns", "keyed", "keyed_columns"]
+Unit = Literal["s", "ms", "us", "ns"]
 
 
 @dataclass(frozen=True, slots=True)
 class TablePlan:
-    """A record table that a profile names: where it is, what it is called, names for places in arrays."""
+    """A record table that a profile names.
+
+    Attributes:
+        path: where it is.
+        table: what it is called.
+        form: what an object there is: `columns` (column → array), `keyed` (key → record or value) or `keyed_columns`
+            (column → key → value, as pandas writes by default). Arrays need no word.
+        key: name of the column that takes the keys of a keyed object.
+        columns: names for the places of arrays, the ones with as many names as the arrays are long; the first name
+            is that of the only column where the values are scalars.
+        times: columns that hold times as numbers since 1970, and their unit.
+    """
 
     path: Path
     table: str
-    columns: tuple[str, ...] = ()
+    form: ObjectForm = "columns"
+    key: str = "key"
+    columns: tuple[tuple[str, ...], ...] = ()
+    times: Mapping[str, Unit] = field(default_factory=dict)
+
+    def names(self, width: int) -> tuple[str, ...]:
+        """Names for the places of arrays of this length; none where the profile has none for it."""
+        return next((names for names in self.columns if len(names) == width), ())
+
+    @property
+    def value(self) -> str:
+        """Name of the only column of a table of scalars."""
+        return (self.names(1) or ("value",))[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """What tells an engine's documents: paths that are there, and paths with one certain value."""
+
+    present: tuple[Path, ...] = ()
+    equal: tuple[tuple[Path, Any], ...] = ()
+
+    def on(self, document: Any) -> bool:
+        """Whether a document has all of them."""
+        return all(any(True for _ in find(document, path)) for path in self.present) and all(
+            any(type(found) is type(value) and found == value for _, found in find(document, path))
+            for path, value in self.equal
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
     """One engine's documents.
 
-    `lift`: also take the arrays at the top of the document. `strategies`: the path whose `*` is the strategy's name.
-    The other identity fields are paths to try in order.
+    Attributes:
+        marks: a document that has all of one of them is this engine's.
+        lift: also take what is a record table at the top of the document; skip: paths that are never taken.
+        strategies: the path whose `*` is the strategy's name.
+        identity: paths to try in order, by field.
+        origin: `lakestore`, or the file that declares it.
     """
 
     name: str
     version: int
-    title: str
-    lift: bool
-    present: tuple[Path, ...]
-    strategies: Path | None
-    identity: Mapping[str, tuple[Path, ...]]
-    tables: tuple[TablePlan, ...]
+    title: str = ""
+    lift: bool = False
+    skip: tuple[Path, ...] = ()
+    marks: tuple[Marks, ...] = ()
+    strategies: Path | None = None
+    identity: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
+    tables: tuple[TablePlan, ...] = ()
+    origin: str = SHIPPED
 
     def recognises(self, document: Any) -> bool:
-        """Whether the document has every path that the profile expects."""
-        return bool(self.present) and all(any(True for _ in find(document, path)) for path in self.present)
+        """Whether the document is of this profile's engine."""
+        return any(marks.on(document) for marks in self.marks)
 
     def first(self, document: Any, field: str) -> Any:
         """The first value there is of an identity field; None when the document has none."""
@@ -74,66 +119,10 @@ def find(value: Any, path: Path, done: Path = ()) -> Iterator[tuple[Path, Any]]:
     head, rest = path[0], path[1:]
     if head == ANY and isinstance(value, dict):
         for key, item in value.items():
-            yield from find(item, rest, (*done, key))
+            # A document may have a million keys: only what can hold the rest of the path is looked into.
+            if not rest or isinstance(item, dict | list):
+                yield from find(item, rest, (*done, key))
     elif (isinstance(head, str) and isinstance(value, dict) and head in value) or (
         isinstance(head, int) and isinstance(value, list) and head < len(value)
     ):
         yield from find(value[head], rest, (*done, head))  # type: ignore[index]
-
-
-def parse(text: str, where: str) -> Profile:
-    """A profile from TOML.
-
-    Raises:
-        InvalidInputError: naming the file and what is wrong in it.
-    """
-    try:
-        data = tomllib.loads(text)
-        identity = dict(data.get("identity", {}))
-        strategies = identity.pop("strategies", None)
-        return Profile(
-            name=data["name"],
-            version=int(data["version"]),
-            title=data.get("title", ""),
-            lift=bool(data.get("lift", False)),
-            present=_paths(data.get("recognise", {}).get("present", ())),
-            strategies=None if strategies is None else tuple(strategies),
-            identity={field: _paths(paths) for field, paths in identity.items()},
-            tables=tuple(
-                TablePlan(
-                    tuple(item["path"]), item.get("table") or str(item["path"][-1]), tuple(item.get("columns", ()))
-                )
-                for item in data.get("tables", ())
-            ),
-        )
-    except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as exc:
-        raise InvalidInputError(f"profile {where} cannot be read: {exc}; see docs/profiles.md for its form") from exc
-
-
-def _paths(paths: Sequence[Sequence[str | int]]) -> tuple[Path, ...]:
-    return tuple(tuple(path) for path in paths)
-
-
-@cache
-def shipped() -> Mapping[str, Profile]:
-    """The profiles that come with lakestore, by name; `generic` is the last."""
-    folder = resources.files("lakestore.codec") / "profiles"
-    found = [parse(file.read_text("utf-8"), file.name) for file in folder.iterdir() if file.name.endswith(".toml")]
-    return {
-        profile.name: profile
-        for profile in sorted(found, key=lambda profile: (profile.name == "generic", profile.name))
-    }
-
-
-def choose(document: Any, name: str | None) -> Profile:
-    """The profile asked for, else the first that recognises the document, else `generic`.
-
-    Raises:
-        InvalidInputError: there is no profile of that name.
-    """
-    profiles = shipped()
-    if name is not None:
-        if name not in profiles:
-            raise InvalidInputError(f"there is no profile {name!r}; choose one of {', '.join(profiles)}")
-        return profiles[name]
-    return next((profile for profile in profiles.values() if profile.recognises(document)), profiles["generic"])

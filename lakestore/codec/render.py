@@ -23,30 +23,45 @@ RENDERER = 1
 BLOCK = 65_536
 """Rows rendered at once: bounds memory, and a block stays far below Arrow's 2 GiB a string array."""
 
+_ARRAYS = ("objects", "arrays", "scalars")
 _EMPTY = pa.scalar("")
+_ZEROS = pa.array(["0" * count for count in range(128)])
 
 
 def table(node: Node, style: Style, form: str) -> Iterator[memoryview]:
-    """The text of a record table, in pieces: its container and `node`'s slots in it.
+    """The text of a record table, in pieces; see `body` for its forms."""
+    yield from body(node, style, form)
+    bracket = "]" if form in _ARRAYS else "}"
+    yield memoryview((style.at(0, "[" if bracket == "]" else "{").close + bracket).encode())
+
+
+def body(node: Node, style: Style, form: str) -> Iterator[memoryview]:
+    """The text of a record table up to the white space before its closing bracket: `node`'s slots, row by row.
 
     `form` says what the container is: `objects` (array of objects), `arrays`, `scalars`, `columns` (object of
-    arrays), `keyed` (object whose keys are the records' first column).
+    arrays), `keyed` (object whose keys are the records' first column), `pairs` (object whose keys and values are the
+    two columns), `keyed_columns` (object of objects, whose keys are the first column).
     """
-    bracket = "{" if form in ("columns", "keyed") else "["
+    bracket = "[" if form in _ARRAYS else "{"
     gaps = style.at(0, bracket)
     separator = style.comma + gaps.item
     yield memoryview((bracket + gaps.open).encode())
     if form == "columns":
         yield from _columns(node, style, separator)
+    elif form == "keyed_columns":
+        yield from _keyed_columns(node, style, separator)
     else:
         if form == "scalars":
             node = node.children[0]
         for start in range(0, node.n, BLOCK):
             stop = min(node.n, start + BLOCK)
             block = node.slice(start, stop) if (start, stop) != (0, node.n) else node
-            rows = _keyed(block, style, separator) if form == "keyed" else _texts(block, style, 1, separator)
+            if form in ("keyed", "pairs"):
+                value = block.children[1] if form == "pairs" else without_key(block)
+                rows = _entries(block.children[0], value, style, 1, separator)
+            else:
+                rows = _texts(block, style, 1, separator)
             yield _bytes(rows, 0 if stop < node.n else len(separator.encode()))
-    yield memoryview((gaps.close + ("}" if bracket == "{" else "]")).encode())
 
 
 def texts(node: Node, style: Style = COMPACT) -> pa.StringArray:
@@ -66,11 +81,37 @@ def _columns(node: Node, style: Style, separator: str) -> Iterator[memoryview]:
         yield memoryview(f"{gaps.close}]".encode())
 
 
-def _keyed(node: Node, style: Style, separator: str) -> pa.StringArray:
-    keys, value = node.children
-    start, names, end = _parts(keys, style, 1, "")
-    left, values, right = _parts(value, style, 1, separator)
-    return pc.binary_join_element_wise(start, names, end + style.colon + left, values, pa.scalar(right), _EMPTY)
+def _keyed_columns(node: Node, style: Style, separator: str) -> Iterator[memoryview]:
+    gaps = style.at(1, "{")
+    inner = style.comma + gaps.item
+    for place, (key, child) in enumerate(zip(node.keys[1:], node.children[1:], strict=True)):
+        before = separator if place else ""
+        yield memoryview(f"{before}{_key(key, style)}{style.colon}{{{gaps.open}".encode())
+        for start in range(0, node.n, BLOCK):
+            stop = min(node.n, start + BLOCK)
+            rows = _entries(node.children[0].slice(start, stop), child.slice(start, stop), style, 2, inner)
+            yield _bytes(rows, 0 if stop < node.n else len(inner.encode()))
+        yield memoryview(f"{gaps.close}}}".encode())
+
+
+def without_key(node: Node) -> Node:
+    """The records of a keyed object: all columns but the first."""
+    shapes = tuple(tuple(index - 1 for index in shape[1:]) for shape in node.shapes)
+    return Node(
+        "struct", node.n, keys=node.keys[1:], children=node.children[1:], shapes=shapes, shape_ids=node.shape_ids
+    )
+
+
+def _entries(keys: Node, values: Node, style: Style, depth: int, separator: str) -> pa.StringArray:
+    """The text `"key": value` of each slot followed by the separator."""
+    start, names, end = _parts(keys, style, depth, "")
+    if not start:
+        # Keys that are kept as numbers; those that are not text for another reason bring their quotes.
+        names = pc.if_else(pc.starts_with(names, '"'), names, pc.binary_join_element_wise('"', names, '"', _EMPTY))
+    left, values_text, right = _parts(values, style, depth, separator)
+    return pc.binary_join_element_wise(
+        pa.scalar(start), names, pa.scalar(end + style.colon + left), values_text, pa.scalar(right), _EMPTY
+    )
 
 
 def _texts(node: Node, style: Style, depth: int, separator: str) -> pa.StringArray:
@@ -126,7 +167,12 @@ def _nullable(node: Node, style: Style, depth: int) -> pa.StringArray:
 def _floats(node: Node, style: Style) -> pa.StringArray:
     array = node.array
     values = array.fill_null(0.0).to_numpy() if array.null_count else array.to_numpy()
-    result = numbers.texts(values, numbers.DIALECTS[style.dialect])
+    if node.digits is not None:
+        result = numbers.rounded(values, *node.digits)
+    else:
+        result = numbers.texts(values, numbers.DIALECTS[style.dialect])
+    if node.zeros is not None:
+        result = pc.binary_join_element_wise(result, _ZEROS.take(pa.array(node.zeros)), _EMPTY)
     if node.ints is not None and node.ints.any():
         whole = numbers.integers(np.where(node.ints, values, 0.0).astype(np.int64))
         result = whole if node.ints.all() else pc.if_else(pa.array(node.ints), whole, result)

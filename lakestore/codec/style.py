@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{},:]|[ \t\r\n]+|[^ \t\r\n\[\]{},:"]+')
@@ -50,6 +50,14 @@ class Style:
             return above
         unit = above.open[len(above.close) :] if above.open.startswith(above.close) else ""
         return Gaps(above.open + unit, above.item + unit, above.open)
+
+    def closed(self, gap: str) -> Style:
+        """The style with this white space before the closing bracket of the record table."""
+        bracket = "[" if (0, "[") in self.gaps else "{"
+        here = self.at(0, bracket)
+        if here.close == gap:
+            return self
+        return replace(self, gaps={**self.gaps, (0, bracket): here._replace(close=gap)})
 
     def to_json(self) -> dict[str, Any]:
         """The style as JSON values."""

@@ -1,0 +1,46 @@
+"""Tables and columns by the catalog's own rules, kept in memory: for what is encoded and never stored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from lakestore.catalog.columns import Wishes, free_table_name, plan
+from lakestore.model import FIRST_FIELD_ID, LakeTable, NewColumn, SqlType
+
+
+class MemorySchema:
+    """What `codec.encode.Schema` asks for, without a database.
+
+    Attributes:
+        tables: the tables so far by key.
+        reservations: how often columns were reserved.
+    """
+
+    def __init__(self) -> None:
+        self.tables: dict[str, LakeTable] = {}
+        self.reservations = 0
+
+    def table(self, key: str, wanted: str) -> LakeTable:
+        """The table for a document key, reserved under the wanted name where it is new."""
+        if key not in self.tables:
+            taken = {table.name for table in self.tables.values()}
+            self.tables[key] = LakeTable(free_table_name(wanted, taken), key)
+        return self.tables[key]
+
+    def reserve(
+        self,
+        table: str,
+        wishes: Sequence[NewColumn],
+        *,
+        widen: Sequence[int],
+        mark_wide: Sequence[int],
+        settype: Mapping[int, SqlType],
+    ) -> LakeTable:
+        """The table after what is wished for was reserved."""
+        self.reservations += 1
+        old = next(each for each in self.tables.values() if each.name == table)
+        used = [column.field_id for each in self.tables.values() for column in each.columns]
+        next_field_id = max(used, default=FIRST_FIELD_ID - 1) + 1
+        columns = plan(table, old.columns, Wishes(wishes, widen, mark_wide, settype), next_field_id=next_field_id)
+        self.tables[old.key] = LakeTable(table, old.key, columns)
+        return self.tables[old.key]

@@ -1,0 +1,107 @@
+"""Number texts of many writers come back without a patch, by a rule of one word or by exceptions."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Callable
+from random import Random
+
+import numpy as np
+import pytest
+
+from lakestore.codec import numbers
+from tests.schemas import MemorySchema, store
+
+BORDERS = [0.0, -0.0, 1e15, 1e16, 9999999999999998.0, 1e-4, 9.999e-5, 1e-5, 1e-6, 1e-7, 5e-324, 1.7976931348623157e308]
+BORDERS += [
+    123456789012345680.0,
+    1e21,
+    1e22,
+    2.5,
+    -1.25e-9,
+    0.1 + 0.2,
+    2**53 + 0.0,
+    float("nan"),
+    float("inf"),
+    -float("inf"),
+]
+
+
+def document(write: Callable[[float], str], rows: int = 300) -> bytes:
+    random = Random(7)
+    records = ",\n".join(
+        f'  {{"place": {place}, "price": {write(random.gauss(100, 5))}, "share": {write(random.random())}}}'
+        for place in range(rows)
+    )
+    return f'{{"rows": [\n{records}\n]}}\n'.encode()
+
+
+WRITERS: dict[str, Callable[[float], str]] = {
+    "two decimals": "{:.2f}".format,
+    "fifteen decimals": "{:.15f}".format,
+    "ten decimals without zeros": lambda x: f"{x:.10f}".rstrip("0"),
+    "ten significant digits": "{:.10g}".format,
+    "seventeen significant digits": "{:.17g}".format,
+    "shortest": repr,
+    "integers among decimals": lambda x: str(round(x)) if round(x) % 3 else f"{x:.2f}",
+}
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+def test_a_writers_numbers_cost_no_more_than_a_word(writer: str) -> None:
+    source = document(WRITERS[writer])
+    stored = store(source, MemorySchema())
+    assert stored.text() == source
+    assert (stored.encoded.fidelity.kind, stored.encoded.fidelity.bytes) == ("style", 0)
+
+
+def test_kept_zeros_cost_a_byte_a_value_before_compression() -> None:
+    source = document(lambda x: f"{x:.4f}" if int(x * 7) % 2 else f"{x:.4f}".rstrip("0"))
+    stored = store(source, MemorySchema())
+    assert stored.text() == source
+    assert stored.encoded.fidelity.kind == "patched"
+    assert stored.encoded.fidelity.bytes <= 600
+
+
+def test_a_few_odd_numbers_are_exceptions() -> None:
+    source = (
+        document(repr).replace(b'"place": 7, "price": ', b'"place": 7, "price": 0').replace(b": 01", b': 1e2, "x": 1')
+    )
+    source = document(repr).replace(b'{"place": 7,', b'{"place": -0,')
+    stored = store(source, MemorySchema())
+    assert stored.text() == source
+    assert stored.encoded.fidelity.kind == "patched"
+    assert stored.encoded.fidelity.bytes < 20
+
+
+def test_pythons_layout_is_pythons_repr() -> None:
+    random = Random(3)
+    values = BORDERS + [struct.unpack("d", random.randbytes(8))[0] for _ in range(20_000)]
+    dialect = numbers.DIALECTS["python"]
+    assert [numbers.layout(value, dialect) for value in values] == [json.dumps(value) for value in values]
+    assert numbers.texts(np.array(values), dialect).to_pylist() == [json.dumps(value) for value in values]
+
+
+@pytest.mark.parametrize("name", numbers.DIALECTS)
+def test_every_dialects_text_reads_back_as_the_same_double(name: str) -> None:
+    random = Random(5)
+    values = BORDERS + [struct.unpack("d", random.randbytes(8))[0] for _ in range(2_000)]
+    texts = numbers.texts(np.array(values), numbers.DIALECTS[name]).to_pylist()
+    assert [struct.pack("d", float(text)) for text in texts if text != "NaN"] == [
+        struct.pack("d", value) for value in values if value == value
+    ]
+
+
+def test_scaled_integers_give_every_double_back_or_are_refused() -> None:
+    random = Random(11)
+    for scale in range(numbers.MAX_SCALE + 1):
+        values = np.array([round(random.gauss(0, 1000), scale) for _ in range(500)])
+        found = numbers.scale_of(values)
+        assert found is not None and found <= scale
+        whole = numbers.scaled(values, found)
+        assert whole is not None
+        assert (whole / 10.0**found == values).all()
+    assert numbers.scale_of(np.array([1 / 3])) is None
+    assert numbers.scale_of(np.array([float("nan")])) is None
+    assert numbers.scale_of(np.array([2.0**53])) is None

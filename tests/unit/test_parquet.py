@@ -1,0 +1,49 @@
+"""Data files: columns found by field id, footers that are enough to make the catalog anew."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from lakestore import parquet
+from lakestore.codec import encode, text
+from lakestore.errors import CorruptFileError
+from lakestore.model import LakeTable
+from tests.schemas import MemorySchema
+
+
+def test_a_footer_and_its_schema_say_all_of_the_columns_that_the_result_touched() -> None:
+    rows = [
+        {"Price": 1, "price": 2.5, "": "x", "n": None, "legs": [{"q": 2**60, "t": "2026-01-01"}], "mixed": 1},
+        {"Price": 1, "price": 2.5, "": "x", "n": None, "legs": [], "mixed": "one"},
+    ]
+    schema = MemorySchema()
+    source = text.serialise({"Signals": rows})
+    encoded = encode.encode(encode.read(source, "it", None), schema, task_id="t", strategy="s", decimals=True)
+    (part,) = encoded.parts
+    read = pq.read_schema(pa.BufferReader(part.data))
+    metadata = pq.read_metadata(pa.BufferReader(part.data)).metadata
+    (table,) = schema.tables.values()
+    assert parquet.footer_columns(read, metadata) == ('"Signals"', table.columns)
+    assert table == LakeTable("signals", '"Signals"', table.columns)
+
+
+def test_a_file_of_somebody_else_has_no_such_footer() -> None:
+    assert parquet.footer_columns(pa.schema([("a", pa.int64())]), {b"pandas": b"{}"}) is None
+
+
+def test_rows_are_read_from_the_row_groups_that_hold_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parquet, "ROW_GROUP", 100)
+    table = pa.Table.from_arrays([pa.array(range(350))], schema=pa.schema([parquet.field("x", pa.int64(), 16)]))
+    data = parquet.to_buffer(table)
+    for first, rows in ((0, 350), (0, 1), (99, 2), (150, 100), (349, 1), (350, 0)):
+        columns = parquet.from_buffer(data, "it", first_row=first, rows=rows)
+        assert columns[16].to_pylist() == list(range(first, first + rows))
+    with pytest.raises(CorruptFileError, match="has 350 rows"):
+        parquet.from_buffer(data, "it", first_row=300, rows=51)
+
+
+def test_what_is_no_parquet_is_a_corrupt_file() -> None:
+    with pytest.raises(CorruptFileError, match="data file x is not readable Parquet"):
+        parquet.from_buffer(b"PAR1 and then nothing PAR1", "x")
