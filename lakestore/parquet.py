@@ -99,7 +99,7 @@ def to_buffer(table: pa.Table, columns: Sequence[Column] = (), *, key: str = "")
 
 
 def from_buffer(data: Any, where: str, *, first_row: int = 0, rows: int | None = None) -> dict[int, pa.Array]:
-    """The columns of a data file by field id, each one array; of all rows, or of the `rows` of a result from `first_row`.
+    """The columns of a data file by field id, each one array: all rows, or the `rows` of a result from `first_row`.
 
     Rows come in the document's order, also where the file keeps another one (`_pos`).
 

@@ -74,7 +74,7 @@ def _columns(value: Any, node: Node, form: str) -> Sequence[Sequence[Any]]:
 def _by_key(values: Sequence[Any], keys: Sequence[Key]) -> Sequence[Sequence[Any]]:
     """Members of objects or arrays by column, None where there is none."""
     if keys and isinstance(keys[0], int):
-        return [[value[key] if isinstance(value, list) else None for value in values] for key in keys]
+        return [[value[at] if isinstance(value, list) else None for value in values] for at in range(len(keys))]
     return [[value.get(key) if isinstance(value, dict) else None for value in values] for key in keys]
 
 
