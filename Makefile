@@ -3,6 +3,8 @@
 
 VENV ?= .venv
 VENV15 ?= .venv-duckdb15
+VENVFUZZ ?= .venv-fuzz
+FUZZ_SECONDS ?= 3600
 BIN = $(VENV)/bin
 ARGS ?=
 
@@ -12,6 +14,7 @@ help:
 	@echo 'make demo            install, save the shipped results, ask SQL across them, get one back byte for byte'
 	@echo 'make test            install and run every test      (ARGS="-k name" is handed to pytest)'
 	@echo 'make test-duckdb15   the same tests with duckdb 1.5'
+	@echo 'make fuzz            fuzz the codec for an hour        (FUZZ_SECONDS=60: a minute)'
 	@echo 'make lint types      ruff, mypy                      make check: these and the tests'
 	@echo 'make docs            write docs/cli.md from the help texts'
 	@echo 'make bench-codec     sizes and speeds of the codec, beside what must be reached (ARGS=--quick)'
@@ -57,3 +60,13 @@ $(VENV15)/.stamp: pyproject.toml .ci/venv
 clean:
 	rm -rf $(VENV) $(VENV15) .demo dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: fuzz
+fuzz: $(VENVFUZZ)/.stamp
+	$(VENVFUZZ)/bin/python -m tests.fuzz.fuzz_codec --seconds $(FUZZ_SECONDS) --work build/fuzz $(ARGS)
+
+# atheris has wheels for some Pythons only; without it the fuzzer changes documents unguided.
+$(VENVFUZZ)/.stamp: pyproject.toml .ci/venv
+	@sh .ci/venv $(VENVFUZZ) -e '.[test]'
+	@$(VENVFUZZ)/bin/python -m pip install --quiet --disable-pip-version-check --only-binary=:all: atheris \
+		|| echo 'no atheris for this Python: fuzzing without it' >&2

@@ -1,4 +1,4 @@
-"""Time and memory, so that two runs on a busy machine say the same.
+"""Time, memory and bytes, so that two runs on a busy machine say the same; and how they are printed.
 
 Cases that are compared take turns, round by round, and a ratio is taken within each round: what disturbs the machine
 for a while disturbs both sides. Memory is measured in a child process, whose heap nothing else has touched.
@@ -9,18 +9,43 @@ from __future__ import annotations
 import gc
 import importlib
 import json
+import os
+import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
 
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lakestore.codec.encode import Encoded
+from lakestore.codec.envelope import Envelope
+
+try:
+    from compression import zstd  # type: ignore[import-not-found, unused-ignore]
+except ImportError:  # before Python 3.14
+    from backports import zstd
+
 _STATUS = Path("/proc/self/status")
 _CLEAR = Path("/proc/self/clear_refs")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One case of a table; `ok` is None where nothing is asked."""
+
+    case: str
+    must: str
+    reached: str
+    ok: bool | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +87,15 @@ class Ratio:
     spread: float
 
 
-def interleaved(cases: Mapping[str, Case], rounds: int) -> dict[str, Timing]:
+def interleaved(cases: Mapping[str, Case], rounds: int, *, least: float = 0.1) -> dict[str, Timing]:
     """Time the cases in turn, after one round that does not count.
 
     The garbage collector stays as users have it; each case starts on a heap that was just collected. What a case
     returns is dropped after the clock was read.
+
+    Args:
+        rounds: how often each case has its turn.
+        least: seconds of one turn; a short case is repeated so long, and the mean counts.
     """
     wall: dict[str, list[float]] = {name: [] for name in cases}
     cores: dict[str, list[float]] = {name: [] for name in cases}
@@ -75,16 +104,27 @@ def interleaved(cases: Mapping[str, Case], rounds: int) -> dict[str, Timing]:
         # Nobody always comes after the same one.
         turn = count % len(names)
         for name in names[turn:] + names[:turn]:
-            given = cases[name].prepare()
-            gc.collect()
-            core, start = time.process_time(), time.perf_counter()
-            result = cases[name].work(given)
-            stop, core_stop = time.perf_counter(), time.process_time()
-            del result, given
+            clock, core, repeats = _turn(cases[name], least)
             if count:
-                wall[name].append(stop - start)
-                cores[name].append(core_stop - core)
+                wall[name].append(clock / repeats)
+                cores[name].append(core / repeats)
     return {name: Timing(tuple(wall[name]), tuple(cores[name])) for name in cases}
+
+
+def _turn(case: Case, least: float) -> tuple[float, float, int]:
+    """Seconds of the clock and of all cores for so many repeats."""
+    clock = core = 0.0
+    repeats = 0
+    while not repeats or clock < least:
+        given = case.prepare()
+        gc.collect()
+        core_start, start = time.process_time(), time.perf_counter()
+        result = case.work(given)
+        clock += time.perf_counter() - start
+        core += time.process_time() - core_start
+        repeats += 1
+        del result, given
+    return clock, core, repeats
 
 
 def ratio(case: Timing, base: Timing) -> Ratio:
@@ -153,6 +193,112 @@ def _spread(values: Sequence[float]) -> float:
         return 0.0
     low, middle, high = quantiles(values, n=4, method="inclusive")
     return (high - low) / middle
+
+
+def times(case: str, reached: float, must: float | None, note: str = "") -> Line:
+    """A line of a case that must take at most so many times what another takes."""
+    asked = "—" if must is None else f"<= {must:.2f} ×"
+    return Line(case, asked, f"{reached:.2f} ×{note}", None if must is None else reached <= must)
+
+
+def aligned(header: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> Iterator[str]:
+    """A table as lines of text, a rule below its header; `right` are the columns aligned to the right."""
+    everything = [header, *rows]
+    widths = [max(len(row[place]) for row in everything) for place in range(len(header))]
+
+    def line(row: Sequence[str]) -> str:
+        cells = (
+            cell.rjust(width) if place in right else cell.ljust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        return "  ".join(cells).rstrip()
+
+    yield line(header)
+    yield "  ".join("-" * width for width in widths)
+    yield from map(line, rows)
+
+
+def lines_table(lines: Sequence[Line]) -> Iterator[str]:
+    """The lines of "Size" or "Speed" as text."""
+    marks = {None: "", True: "yes", False: "NO"}
+    rows = [(line.case, line.must, line.reached, marks[line.ok]) for line in lines]
+    return aligned(("case", "must", "reached", "ok"), rows)
+
+
+def detail(name: str, source: bytes, made: Encoded) -> Iterator[str]:
+    """One document taken apart: the bytes of each table, column, footer, and of the envelope."""
+    envelope = Envelope.from_bytes(made.envelope, name)
+    total = sum(len(part.data) for part in made.parts) + len(made.envelope)
+    yield f"{name}: {len(source):,} B of JSON → {total:,} B of tables and envelope, {1 - total / len(source):.2%} off"
+    yield f"fidelity {made.fidelity.kind}, {made.fidelity.bytes:,} B"
+    rows: list[Sequence[str]] = []
+    for part in made.parts:
+        file = pq.read_metadata(pa.BufferReader(part.data))
+        own = sum(len(key) + len(value) for key, value in (file.metadata or {}).items())
+        groups = [file.row_group(place) for place in range(file.num_row_groups)]
+        columns = []
+        for place in range(file.num_columns):
+            chunks = [group.column(place) for group in groups]
+            column = file.schema.column(place)
+            columns.append(
+                (
+                    sum(chunk.total_compressed_size for chunk in chunks),
+                    sum(chunk.total_uncompressed_size for chunk in chunks),
+                    column.path,
+                    _kind(column),
+                    ", ".join(sorted({name for chunk in chunks for name in chunk.encodings})),
+                )
+            )
+        where = f"{part.table} ({part.strategy})"
+        rows.append((where, f"{part.rows:,} rows", "", count(len(part.data)), _share(len(part.data), total), "", ""))
+        footer = file.serialized_size
+        rows.append(("", "footer", "", count(footer), _share(footer, total), "", f"own metadata {own:,} B of it"))
+        for size, raw, path, kind, encodings in sorted(columns, reverse=True):
+            each = f"{size / max(part.rows, 1):.2f}"
+            rows.append(("", path, kind, count(size), _share(size, total), each, f"{encodings}; {raw:,} B before zstd"))
+    size = len(made.envelope)
+    rows.append(("envelope", "", "", count(size), _share(size, total), "", ""))
+    for what, data in (
+        ("document without its tables", envelope.skeleton),
+        ("masks, ids, patches", b"".join(envelope.blobs)),
+        ("regions", repr(envelope.regions).encode()),
+    ):
+        alone = zstd_size(data, 12)
+        rows.append(("", what, "", count(alone), _share(alone, total), "", f"on its own; {len(data):,} B before zstd"))
+    yield from aligned(("table", "column", "type", "bytes", "share", "B/row", ""), rows, right=(3, 4, 5))
+
+
+def zstd_size(data: bytes, level: int) -> int:
+    """Bytes that zstd alone makes of it."""
+    return len(zstd.compress(data, level=level))
+
+
+def machine() -> dict[str, str]:
+    """What was measured on."""
+    return {
+        "python": platform.python_version(),
+        "pyarrow": pa.__version__,
+        "orjson": orjson.__version__,
+        "lakestore": version("lakestore"),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+    }
+
+
+def _kind(column: pq.ColumnSchema) -> str:
+    """Physical and logical type in few words."""
+    logical = json.loads(column.logical_type.to_json())
+    said = [str(logical[name]) for name in ("precision", "scale", "timeUnit") if name in logical]
+    kind = "" if logical["Type"] == "None" else f" {logical['Type']}"
+    return f"{column.physical_type}{kind}{f'({chr(44).join(said)})' if said else ''}"
+
+
+def count(size: int) -> str:
+    """A number with its thousands apart."""
+    return f"{size:,}"
+
+
+def _share(size: int, total: int) -> str:
+    return f"{size / total:.1%}"
 
 
 if __name__ == "__main__":

@@ -13,6 +13,9 @@ from lakestore.model import Partition
 PRIVATE = "_lakestore"
 """The folder beside the tables that holds what is not data: format, tombstones, the embedded catalog."""
 
+PROFILES = f"{PRIVATE}/profiles"
+"""The lake's own profiles, TOML files."""
+
 RESULTS = "results"
 """The lake's own table: a row per result."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,9 +21,12 @@ from lakestore.model import FIRST_FIELD_ID, FORMAT_VERSION, POS_FIELD, TASK_ID_F
 FOOTER_KEY = b"lakestore"
 ROW_GROUP = 122_880
 """Rows of a row group: what DuckDB scans as one."""
-_SAMPLE = 4_096
+_SAMPLE = 2_048
 """Values that an encoding is chosen by."""
+_SMALL = 4_096
+"""Rows up to which a file is compressed thoroughly."""
 DICTIONARY = "DICTIONARY"
+_PACKED = (DICTIONARY, "DELTA_BINARY_PACKED", "PLAIN", "BYTE_STREAM_SPLIT")
 ELEMENT = "[]"
 """Key of a list's element."""
 
@@ -76,22 +79,25 @@ def numbers_of(array: pa.Array) -> Any:
     return np.frombuffer(data, f"i{array.type.bit_width // 8}")[array.offset : array.offset + n].astype(np.int64)
 
 
-def to_buffer(table: pa.Table, columns: Sequence[Column] = (), *, key: str = "") -> pa.Buffer:
+def to_buffer(
+    table: pa.Table, columns: Sequence[Column] = (), *, key: str = "", choice: Choice | None = None
+) -> pa.Buffer:
     """A data file's bytes: `table` with the encodings that fit its columns.
 
     Args:
         table: columns with field ids.
         columns: the lake table's columns that stand in it, for the footer.
         key: the document key of the lake table, for the footer.
+        choice: the encodings, where they were chosen already.
     """
-    leaves = [
-        leaf
-        for name, column in zip(table.schema.names, table.columns, strict=True)
-        for leaf in _leaves(name, _one(column))
-    ]
-    encodings = {path: encoding for path, encoding in _choose(leaves)[0].items() if encoding != DICTIONARY}
+    pairs = [(item, _one(column)) for item, column in zip(table.schema, table.columns, strict=True)]
+    encodings = (choice or choose(pairs)).encodings
     sink = pa.BufferOutputStream()
-    with pq.ParquetWriter(sink, table.schema, **_options(encodings, [path for path, _ in leaves])) as writer:
+    options = _options(encodings)
+    if table.num_rows <= _SMALL:
+        # Of packed times and integers a thorough search takes off another 2 %, for a time that grows with the rows.
+        options["compression_level"] = {path: 15 if kind in _PACKED else 3 for path, kind in encodings.items()}
+    with pq.ParquetWriter(sink, table.schema, **options) as writer:
         if columns:
             writer.add_key_value_metadata({FOOTER_KEY: _footer(table.schema, columns, key)})
         writer.write_table(table, row_group_size=ROW_GROUP)
@@ -210,20 +216,23 @@ def _leaves(path: str, array: pa.Array) -> Iterator[tuple[str, pa.Array]]:
         yield path, array
 
 
-def sampled_size(columns: Sequence[tuple[pa.Field, pa.Array]]) -> int:
-    """Bytes that the pages of a sample of each column take in the encodings that suit them best."""
-    return _choose([leaf for item, array in columns for leaf in _leaves(item.name, array)])[1]
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The encoding of each leaf, and the bytes that the pages of a sample take in them."""
+
+    encodings: Mapping[str, str]
+    size: int
 
 
-def _choose(leaves: Sequence[tuple[str, pa.Array]]) -> tuple[dict[str, str], int]:
-    """The encoding of each leaf that makes the smallest pages of a sample, and the bytes of them all.
+def choose(columns: Sequence[tuple[pa.Field, pa.Array]]) -> Choice:
+    """The encoding of each leaf that makes the smallest pages of a sample; a dictionary is one of them.
 
     All are tried in small files, a column for each leaf and encoding: what Parquet and zstd really make of the
     values. Estimates from widths and entropies were tried first and missed what repeats.
     """
     chosen: dict[str, str] = {}
     trials: dict[int, list[tuple[str, str, pa.Array]]] = {}
-    for path, leaf in leaves:
+    for path, leaf in [leaf for item, array in columns for leaf in _leaves(item.name, array)]:
         among = _candidates(leaf.type)
         chosen[path] = among[0]
         if len(among) > 1 and len(leaf):
@@ -234,33 +243,33 @@ def _choose(leaves: Sequence[tuple[str, pa.Array]]) -> tuple[dict[str, str], int
         for (path, encoding, _), size in zip(trial, _sizes(trial), strict=True):
             if size < best.get(path, size + 1):
                 best[path], chosen[path] = size, encoding
-    return chosen, sum(best.values())
+    return Choice(chosen, sum(best.values()))
 
 
 def _sizes(trial: Sequence[tuple[str, str, pa.Array]]) -> list[int]:
     """Bytes that each array takes in its encoding."""
     names = [str(place) for place in range(len(trial))]
-    encodings = {name: encoding for name, (_, encoding, _) in zip(names, trial, strict=True) if encoding != DICTIONARY}
+    encodings = {name: encoding for name, (_, encoding, _) in zip(names, trial, strict=True)}
     table = pa.Table.from_arrays([array for _, _, array in trial], names=names)
     sink = pa.BufferOutputStream()
-    with pq.ParquetWriter(sink, table.schema, **_options(encodings, names)) as writer:
+    with pq.ParquetWriter(sink, table.schema, **_options(encodings)) as writer:
         writer.write_table(table)
     group = pq.read_metadata(pa.BufferReader(sink.getvalue())).row_group(0)
     return [group.column(place).total_compressed_size for place in range(len(trial))]
 
 
-def _options(encodings: Mapping[str, str], paths: Sequence[str]) -> dict[str, Any]:
-    """The writer's settings: small footers, and for each leaf its encoding or else a dictionary."""
+def _options(encodings: Mapping[str, str]) -> dict[str, Any]:
+    """The writer's settings: small footers, and for each leaf its encoding."""
     return {
         "version": "2.6",
         "data_page_version": "2.0",
         "compression": "zstd",
         "compression_level": 3,
-        "use_dictionary": [path for path in paths if path not in encodings] or False,
-        "column_encoding": dict(encodings) or None,
+        "use_dictionary": [path for path, encoding in encodings.items() if encoding == DICTIONARY] or False,
+        "column_encoding": {path: encoding for path, encoding in encodings.items() if encoding != DICTIONARY} or None,
         "dictionary_pagesize_limit": 4 << 20,
         "data_page_size": 8 << 20,
-        "write_statistics": ["task_id"] if "task_id" in paths else False,
+        "write_statistics": ["task_id"] if "task_id" in encodings else False,
         "store_schema": False,
         "store_decimal_as_integer": True,
     }

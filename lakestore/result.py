@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from lakestore.codec import arrow, decode
+from lakestore.codec import arrow, decode, values
 from lakestore.codec.envelope import Envelope, StoredRegion
 from lakestore.errors import CorruptFileError
 from lakestore.identity import digest
@@ -48,9 +48,13 @@ class Result:
         """The Python value of the document, as `json.loads` of its text gives it.
 
         Raises:
-            CorruptFileError: the files no longer give the text that was saved.
+            CorruptFileError: the files are damaged, or no longer give the text that was saved.
         """
-        return decode.value_of(self.to_json(), self._envelope, f"result {self.info.task_id!r}")
+        where = f"result {self.info.task_id!r}"
+        found = values.document(
+            self._envelope, lambda region: decode.node_of(self._envelope, region, self._fetch, where)
+        )
+        return found if found is not None else decode.value_of(self.to_json(), self._envelope, where)
 
     @cached_property
     def tables(self) -> Mapping[str, pa.Table]:

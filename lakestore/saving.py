@@ -17,6 +17,7 @@ from lakestore import layout, record
 from lakestore.catalog import Catalog
 from lakestore.codec import encode, text
 from lakestore.codec.encode import Draft
+from lakestore.codec.known import known
 from lakestore.errors import (
     AlreadyExistsError,
     CommitUnknownError,
@@ -122,7 +123,8 @@ class Saver:
     ) -> ResultInfo:
         """Store one result; see `Lake.save`."""
         source = source_of(document, self.now())
-        draft = encode.read(source.text, source.where, profile, tables)
+        own = known(self.files.path(layout.PROFILES))
+        draft = encode.read(source.text, source.where, profile, tables, own)
         sha = digest(draft.text)
         identity = identify(
             draft.value,

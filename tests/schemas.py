@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from lakestore import parquet
 from lakestore.catalog.memory import MemorySchema
-from lakestore.codec import decode, encode
+from lakestore.codec import decode, encode, values
 from lakestore.codec.encode import Encoded
 from lakestore.codec.envelope import Envelope, StoredRegion
 
@@ -24,6 +25,11 @@ class Stored:
     def fetch(self, region: StoredRegion) -> Mapping[int, object]:
         part = self._parts[region.table, region.strategy]
         return parquet.from_buffer(part.data, "the test's file", rows=region.rows)
+
+    def value(self) -> Any:
+        """The document's value from its columns; None where its text is needed."""
+        where = "the test's document"
+        return values.document(self.envelope, lambda region: decode.node_of(self.envelope, region, self.fetch, where))
 
     def text(self) -> bytes:
         return b"".join(decode.pieces(self.envelope, self.fetch, "the test's document"))

@@ -16,9 +16,11 @@ from lakestore.cli.delete import delete
 from lakestore.cli.doctor import doctor
 from lakestore.cli.files import files
 from lakestore.cli.init import init
+from lakestore.cli.inspect import inspect
 from lakestore.cli.load import load
 from lakestore.cli.options import lake_options
 from lakestore.cli.output import complain, say
+from lakestore.cli.profiles import profiles
 from lakestore.cli.results import results
 from lakestore.cli.save import save
 from lakestore.cli.sql import sql
@@ -50,7 +52,9 @@ def cli() -> None:
     """
 
 
-for _command in (init, save, load, results, sql, tables, files, delete, doctor, catalog):
+for _command in (
+    init, save, inspect, load, results, sql, tables, profiles, files, delete, doctor, catalog,
+):  # fmt: skip
     cli.add_command(_command)
 
 

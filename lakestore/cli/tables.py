@@ -37,15 +37,16 @@ def tables(format: str | None) -> None:
 def _columns(table: LakeTable) -> Iterator[tuple[str, str, str, str]]:
     for column in table.columns:
         if column.parent is None:
-            yield table.name, column.name, _sql_type(column, table), column.key
+            yield table.name, column.name, sql_type(column, table), column.key
 
 
-def _sql_type(column: Column, table: LakeTable) -> str:
+def sql_type(column: Column, table: LakeTable) -> str:
+    """A column's type in SQL, with its members."""
     children = [child for child in table.columns if child.parent == column.field_id]
     if column.type == "STRUCT":
-        return "STRUCT(" + ", ".join(f"{_name(child.name)} {_sql_type(child, table)}" for child in children) + ")"
+        return "STRUCT(" + ", ".join(f"{_name(child.name)} {sql_type(child, table)}" for child in children) + ")"
     if column.type == "LIST":
-        return f"{_sql_type(children[0], table) if children else 'NULL'}[]"
+        return f"{sql_type(children[0], table) if children else 'NULL'}[]"
     return column.type
 
 

@@ -154,6 +154,9 @@ def _numbers(values: Sequence[Any]) -> Node | None:
 def _struct(values: Sequence[Any], nulls: bool, depth: int) -> Node | None:
     n = len(values)
     present = [value for value in values if value is not None] if nulls else values
+    first = list(present[0])
+    if depth < MAX_DEPTH and not nulls and 0 < len(first) <= MAX_KEYS and all(map(first.__eq__, map(list, present))):
+        return struct(first, list(zip(*map(dict.values, values), strict=True)), n, depth)
     orders: dict[tuple[str, ...], int] = {}
     ids = [orders.setdefault(tuple(value), len(orders)) for value in present]
     if len(orders) > MAX_SHAPES or depth >= MAX_DEPTH:
@@ -164,8 +167,6 @@ def _struct(values: Sequence[Any], nulls: bool, depth: int) -> Node | None:
             keys.setdefault(key, len(keys))
     if not keys or len(keys) > MAX_KEYS:
         return None
-    if len(orders) == 1 and not nulls:
-        return struct(list(keys), list(zip(*map(dict.values, values), strict=True)), n, depth)
     children = tuple(
         columnise([None if value is None else value.get(key) for value in values], depth + 1) for key in keys
     )
@@ -198,7 +199,8 @@ def _present(values: Sequence[Any]) -> Mask:
 
 def _mixed(values: Sequence[Any], depth: int) -> Node:
     """A column of several kinds: the commonest kind as itself, the others as JSON text beside it."""
-    families = [_family(value) for value in values]
+    integers = not any(type(value) is float for value in values)
+    families = [_family(value, integers=integers) for value in values]
     counts = Counter(family for family in families if family)
     for family, _ in counts.most_common():
         # A column of one family comes here when it has no natural form at all.
@@ -214,9 +216,9 @@ def split(values: Sequence[Any], family: str) -> Node | None:
     """A column of several kinds as a node of the kind asked for, the others as JSON text; None: it has none of it.
 
     Args:
-        family: `bool`, `number` (exact as a double), `str`, `struct` or `list`.
+        family: `bool`, `number` (exact as a double), `integer` (of 64 bits), `str`, `struct` or `list`.
     """
-    families = [_family(value) for value in values]
+    families = [_family(value, integers=family == "integer") for value in values]
     return _split(values, families, family, 0) if family in families else None
 
 
@@ -231,15 +233,18 @@ def _split(values: Sequence[Any], families: Sequence[str], family: str, depth: i
     return node
 
 
-def _family(value: Any) -> str:
+def _family(value: Any, *, integers: bool) -> str:
+    """The kind that a value shares a column with; of numbers, with `integers` the ones of 64 bits alone."""
     if value is None:
         return ""
     if isinstance(value, bool):
         return "bool"
     if isinstance(value, int):
-        return "number" if abs(value) <= EXACT else "int" if -(2**63) <= value < 2**63 else "odd"
+        if integers:
+            return "integer" if -(2**63) <= value < 2**63 else "odd"
+        return "number" if abs(value) <= EXACT else "odd"
     if isinstance(value, float):
-        return "number"
+        return "odd" if integers else "number"
     if isinstance(value, str):
         try:
             value.encode()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, TypeVar, get_args
 
 from lakestore.codec.profile import ANY, Marks, ObjectForm, Path, Profile, TablePlan, Unit
@@ -14,6 +15,7 @@ T = TypeVar("T")
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _TABLE = re.compile(r"[a-z0-9][a-z0-9_]{0,63}")
+_NEEDED = object()
 _IDENTITY = ("task_id", "strategy", "status", "created_at", "params", "metrics")
 
 
@@ -30,7 +32,7 @@ def parse(text: str, where: str, *, origin: str | None = None) -> Profile:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as exc:
         raise InvalidInputError(f"profile {where} is not TOML: {exc}") from exc
-    return _Reader(where).profile(data, origin or where)
+    return replace(_Reader(where).profile(data), origin=origin or where, text=text)
 
 
 class _Reader:
@@ -39,7 +41,7 @@ class _Reader:
     def __init__(self, where: str) -> None:
         self._where = where
 
-    def profile(self, data: dict[str, Any], origin: str) -> Profile:
+    def profile(self, data: dict[str, Any]) -> Profile:
         name = self._take(data, "", "name", self._text)
         if not _NAME.fullmatch(name):
             raise self._wrong("name", f"{name!r} is not [a-z0-9_-]{{1,64}}")
@@ -58,14 +60,12 @@ class _Reader:
         self._done(identity, "identity.")
         tables = self._take(data, "", "tables", self._tables, ())
         self._done(data, "")
-        return Profile(name, version, title, lift, skip, marks, strategies, fields, tables, origin)
+        return Profile(name, version, title, lift, skip, marks, strategies, fields, tables)
 
     def _marks(self, value: Any, at: str) -> tuple[Marks, ...]:
         """One `[recognise]`, or several `[[recognise]]`."""
-        several = value if isinstance(value, list) else [value]
         found = []
-        for place, item in enumerate(several):
-            here = f"{at}[{place}]" if isinstance(value, list) else at
+        for here, item in self._items(value, at) if isinstance(value, list) else [(at, value)]:
             table = self._table(item, here)
             present = self._take(table, f"{here}.", "present", self._paths, ())
             equal = self._take(table, f"{here}.", "equal", self._equal, ())
@@ -119,10 +119,11 @@ class _Reader:
                 raise self._wrong(f"{at}.{column}", f"is {unit!r}, not one of {', '.join(get_args(Unit))}")
         return times
 
-    def _form(self, value: Any, at: str) -> Any:
+    def _form(self, value: Any, at: str) -> ObjectForm:
         if value not in get_args(ObjectForm):
             raise self._wrong(at, f"is {value!r}, not one of {', '.join(get_args(ObjectForm))}")
-        return value
+        form: ObjectForm = value
+        return form
 
     def _table_name(self, value: Any, at: str) -> str:
         name = self._text(value, at)
@@ -170,13 +171,16 @@ class _Reader:
             raise self._wrong(at, f"is {_kind(value)}, not text, a number, true or false")
         return value
 
-    def _take(self, table: dict[str, Any], at: str, key: str, read: Callable[[Any, str], T], *default: T) -> T:
+    def _take(
+        self, table: dict[str, Any], at: str, key: str, read: Callable[[Any, str], T], default: Any = _NEEDED
+    ) -> T:
         """The value of a key, gone from the table afterwards."""
         if key in table:
             return read(table.pop(key), at + key)
-        if not default:
+        if default is _NEEDED:
             raise self._wrong(at + key, "is missing")
-        return default[0]
+        value: T = default
+        return value
 
     def _done(self, table: Mapping[str, Any], at: str) -> None:
         for key in table:

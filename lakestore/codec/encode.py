@@ -7,20 +7,22 @@ values, regions where they truly stand; what still differs is kept as a patch or
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+import numpy as np
 import pyarrow as pa
 
 from lakestore import parquet
 from lakestore.codec import arrow, fit, numbers, plan, render, style, text
 from lakestore.codec.columnise import dump
 from lakestore.codec.envelope import Envelope, StoredRegion, compress, patch
-from lakestore.codec.known import choose
+from lakestore.codec.known import Known, choose
 from lakestore.codec.nodes import Node
-from lakestore.codec.order import clustered
+from lakestore.codec.order import proposed
 from lakestore.codec.plan import Region
 from lakestore.codec.profile import Path, Profile
 from lakestore.codec.refine import refine
@@ -29,6 +31,9 @@ from lakestore.errors import ConflictError, CorruptFileError, InvalidInputError
 from lakestore.model import Column, Fidelity, LakeTable, NewColumn, SqlType
 
 _ROUNDS = 12
+_ENTRY = 64
+"""Bytes that another column takes in a footer, on the scale of a sample."""
+_NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
 _CLOSING = re.compile(rb"([ \t\r\n]*)[\]}]")
 _OPENING = re.compile(rb"(?:\xef\xbb\xbf)?[ \t\r\n]*(?=[\[{])")
 
@@ -86,13 +91,22 @@ class Draft:
     exact: bool
 
 
-def read(source: bytes, where: str, profile: str | None, tables: Mapping[str, Any] | None = None) -> Draft:
+def read(
+    source: bytes,
+    where: str,
+    profile: Profile | str | None,
+    tables: Mapping[str, Any] | None = None,
+    profiles: Known | None = None,
+) -> Draft:
     """A document's text read, and the tables given beside it put into it as arrays of records.
+
+    Args:
+        profile: the one to read it with, its name or file; recognised among `profiles` (the shipped ones) if None.
 
     Raises:
         InvalidInputError: not JSON, no such profile, or a table that cannot be part of the document.
     """
-    draft = _draft(source, where, profile, exact=False)
+    draft = _draft(source, where, profile, profiles, exact=False)
     return _with_tables(draft, tables) if tables else draft
 
 
@@ -135,7 +149,7 @@ def encode(draft: Draft, schema: Schema, *, task_id: str, strategy: str, decimal
     made = _attempt(draft, schema, task_id, strategy, decimals)
     if made is None:
         given = [region for region in draft.regions if region.given is not None]
-        draft = _draft(draft.text, draft.where, draft.profile.name, exact=True)
+        draft = _draft(draft.text, draft.where, draft.profile, exact=True)
         draft.regions = [r for r in draft.regions if r.path not in {region.path for region in given}] + given
         made = _attempt(draft, schema, task_id, strategy, decimals)
         assert made is not None
@@ -166,9 +180,11 @@ def place(
     raise ConflictError(f"the columns of lake table {table.name!r} kept changing; nothing was saved, save again")
 
 
-def _draft(source: bytes, where: str, profile: str | None, *, exact: bool) -> Draft:
+def _draft(
+    source: bytes, where: str, profile: Profile | str | None, profiles: Known | None = None, *, exact: bool
+) -> Draft:
     value, python = text.parse(source, where, exact=exact)
-    chosen = choose(value, profile)
+    chosen = choose(value, profile, profiles)
     return Draft(source, where, value, chosen, plan.regions(value, chosen), python, exact)
 
 
@@ -195,7 +211,7 @@ def _attempt(draft: Draft, schema: Schema, task_id: str, strategy: str, decimals
         data = _file(task_id, region.node.n, columns, table, used)
         # The proof begins with the bytes that will be written.
         back = fit.read(meta, parquet.from_buffer(data, draft.where), region.node.n, own)
-        written, end = _written(draft.text, start, back, region.form, ascii, slash)
+        written, end = _written(draft, start, back, region.form, ascii, slash)
         if end is None and not draft.exact:
             return None
         difference: dict[str, Any] = {}
@@ -206,7 +222,7 @@ def _attempt(draft: Draft, schema: Schema, task_id: str, strategy: str, decimals
             if exceptions is not None:
                 cost += exceptions
                 kind = "patched" if exceptions and kind == "style" else kind
-                written, end = _written(draft.text, start, back, region.form, ascii, slash)
+                written, end = _written(draft, start, back, region.form, ascii, slash)
         if end is None:
             assert stop is not None
             end = stop
@@ -250,11 +266,18 @@ def _attempt(draft: Draft, schema: Schema, task_id: str, strategy: str, decimals
 def _file(
     task_id: str, rows: int, columns: list[tuple[pa.Field, pa.Array]], table: LakeTable, used: set[int]
 ) -> pa.Buffer:
-    order = clustered(columns)
-    fields = [parquet.task_ids(task_id, rows), *(columns if order is None else parquet.reordered(columns, order))]
-    schema = pa.schema([field for field, _ in fields])
+    columns = [parquet.task_ids(task_id, rows), *columns]
+    choice = parquet.choose(columns)
+    order = proposed(columns)
+    if order is not None:
+        moved = parquet.reordered(columns, order)
+        other = parquet.choose(moved)
+        if other.size + _ENTRY < choice.size:
+            columns, choice = moved, other
+    schema = pa.schema([field for field, _ in columns])
     own: list[Column] = [column for column in table.columns if column.field_id in used]
-    return parquet.to_buffer(pa.Table.from_arrays([array for _, array in fields], schema=schema), own, key=table.key)
+    made = pa.Table.from_arrays([array for _, array in columns], schema=schema)
+    return parquet.to_buffer(made, own, key=table.key, choice=choice)
 
 
 def _guess(source: bytes, path: Path, before: Path, cursor: int) -> int | None:
@@ -272,26 +295,35 @@ def _guess(source: bytes, path: Path, before: Path, cursor: int) -> int | None:
     return cursor
 
 
-def _written(source: bytes, start: int, node: Node, form: str, ascii: bool, slash: bool) -> tuple[Style, int | None]:
+def _written(draft: Draft, start: int, node: Node, form: str, ascii: bool, slash: bool) -> tuple[Style, int | None]:
     """The style in which a node gives the text from `start` on, and where that ends; None where no style does."""
-    found = style.detect(source, start, ascii=ascii, slash=slash)
-    for dialect in numbers.DIALECTS:
+    source = draft.text
+    found = style.detect(source, start, ascii=ascii, slash=slash, thorough=draft.exact)
+    for dialect in _dialects(source, start, node):
         tried = replace(found, dialect=dialect)
         at = _same(source, start, render.body(node, tried, form))
         # The white space before the closing bracket is beyond the sample: it is read where the rows end.
         closing = None if at is None else _CLOSING.match(source, at)
         if closing is not None:
             return tried.closed(closing[1].decode()), closing.end()
-        if not _has_special(node):
-            break
     return found, None
+
+
+def _dialects(source: bytes, start: int, node: Node) -> list[str]:
+    """The dialects that may be the writer's: those whose text of the first telling number stands in the document."""
+    first = _special(node)
+    if first is None:
+        return ["python"]
+    texts = {name: numbers.layout(first, dialect).encode() for name, dialect in numbers.DIALECTS.items()}
+    seen = {text for text in set(texts.values()) if source.find(text, start) >= 0}
+    return [name for name, text in texts.items() if text in seen] or ["python"]
 
 
 def _same(source: bytes, start: int, pieces: Iterable[memoryview]) -> int | None:
     """Where the pieces end if they stand in the text from `start` on."""
     for piece in pieces:
         end = start + len(piece)
-        if len(piece) and source.find(piece, start, end) != start:
+        if not source.startswith(piece, start):
             return None
         start = end
     return start
@@ -318,13 +350,22 @@ def _arrow(given: pa.Table, back: Node) -> tuple[bool, bytes]:
     return True, arrow.table_bytes(given)
 
 
-def _has_special(node: Node) -> bool:
-    """Whether the node holds doubles that dialects write differently."""
-    if node.odd is not None or node.kind == "json":
-        return True
+def _special(node: Node) -> float | None:
+    """The first finite double that dialects write differently; from texts of other kinds one of theirs is taken."""
     if node.kind == "float":
-        return bool(numbers.special(node.array.fill_null(0.0).to_numpy(zero_copy_only=False)).any())
-    return any(map(_has_special, node.children)) or (node.child is not None and _has_special(node.child))
+        values = node.array.fill_null(0.0).to_numpy(zero_copy_only=False)
+        rare = np.flatnonzero(numbers.special(values) & np.isfinite(values))
+        if len(rare):
+            return float(values[rare[0]])
+    if node.odd is not None or node.kind == "json":
+        texts = node.odd if node.odd is not None else node.array
+        for text in texts.drop_null().to_pylist():
+            for token in _NUMBER.findall(text):
+                value = float(token)
+                if numbers.special(np.array([value]))[0] and math.isfinite(value):
+                    return value
+    below = [*node.children, *([node.child] if node.child is not None else [])]
+    return next((value for value in map(_special, below) if value is not None), None)
 
 
 def _shifted(meta: fit.Meta, by: int) -> fit.Meta:

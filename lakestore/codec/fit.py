@@ -117,7 +117,7 @@ class Fit:
             if column.type == "NULL":
                 self.typed[column.field_id] = natural
             result = self._store(node, column)
-            if result is None and (parted := _parted(node, odd, column.type)) is not None:
+            if result is None and (parted := _parted(node, odd, column)) is not None:
                 node, odd = parted
                 result = self._store(node, column)
             if result is None:
@@ -367,12 +367,12 @@ def _without_odd(node: Node) -> Node:
     return plain
 
 
-def _parted(node: Node, odd: pa.Array | None, target: SqlType) -> tuple[Node, pa.Array | None] | None:
+def _parted(node: Node, odd: pa.Array | None, column: Column) -> tuple[Node, pa.Array | None] | None:
     """The column parted anew, so that what fits the type stands in the node; None where that changes nothing.
 
     Value by value: only for columns whose commonest kind is not the one that the lake's column has.
     """
-    family = _FAMILIES.get(target)
+    family = "integer" if column.type == "BIGINT" and column.wide else _FAMILIES.get(column.type)
     if family is None or (odd is None and node.kind != "int"):
         return None
     texts = _merge(render.texts(node), odd)

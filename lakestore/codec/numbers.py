@@ -6,6 +6,7 @@ does. The digits are a property of the number, not of a library; the layout is l
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,6 +22,8 @@ Ints = npt.NDArray[np.int64]
 MAX_SCALE = 12
 """Decimals tried for scaled integers; a double has 15 that survive."""
 EXACT = 2**53
+_PLAIN_LOW = -5
+"""Exponent down to which orjson writes doubles without one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,21 +79,25 @@ def layout(value: float, dialect: Dialect) -> str:
     return f"{sign}{digits[0]}{tail}e{mark}{abs(first):0{dialect.pad}d}"
 
 
-def special(values: Floats) -> npt.NDArray[np.bool_]:
-    """Which values dialects write differently: beyond 1e16, below 1e-4 (but zero), not finite."""
+def special(values: Floats, low: int = -4) -> npt.NDArray[np.bool_]:
+    """Which values dialects write differently: beyond 1e15, below 10**low (but zero), not finite."""
     size = np.abs(values)
-    rare: npt.NDArray[np.bool_] = ~((size < 1e15) & ((size >= 1e-4) | (size == 0)))
+    rare: npt.NDArray[np.bool_] = ~((size < 1e15) & ((size >= 10.0**low) | (size == 0)))
     return rare
 
 
 def texts(values: Floats, dialect: Dialect) -> pa.StringArray:
     """The text of each double in a dialect; shape (n,) → n texts, none null."""
-    rare = special(values)
+    rare = special(values, max(dialect.low, _PLAIN_LOW))
     if not rare.any():
         return _plain(values)
     places = np.flatnonzero(rare)
     distinct, inverse = np.unique(values[places].view(np.int64), return_inverse=True)
-    written = pa.array([layout(value, dialect) for value in distinct.view(np.float64).tolist()], pa.string())
+    several = distinct.view(np.float64).tolist()
+    if dialect is DIALECTS["python"] and all(map(math.isfinite, several)):
+        written = pa.array(list(map(repr, several)), pa.string())
+    else:
+        written = pa.array([layout(value, dialect) for value in several], pa.string())
     if len(places) == len(values):
         return written.take(pa.array(inverse))
     plain = _plain(np.where(rare, 0.0, values))
@@ -98,14 +105,17 @@ def texts(values: Floats, dialect: Dialect) -> pa.StringArray:
 
 
 def _plain(values: Floats) -> pa.StringArray:
-    """Texts of doubles that every dialect writes alike: positional, shortest digits, `.0` when integral."""
+    """Texts of doubles that are positional in every dialect at hand: shortest digits, `.0` when integral."""
     n = len(values)
     if n == 0:
         return pa.array([], pa.string())
     # One text for the whole column: [1.5,2.0,…]; its commas are the borders.
     text = np.frombuffer(orjson.dumps(np.ascontiguousarray(values), option=orjson.OPT_SERIALIZE_NUMPY), np.uint8)
     body = text[1:-1]
-    commas = body == 44
+    if (body == ord("e")).any():
+        # Another release of orjson draws the line elsewhere: the layout is ours.
+        return pa.array([layout(value, DIALECTS["fixed"]) for value in values.tolist()], pa.string())
+    commas = body == ord(",")
     offsets = np.empty(n + 1, np.int32)
     offsets[0] = 0
     offsets[1:-1] = np.flatnonzero(commas) - np.arange(n - 1)

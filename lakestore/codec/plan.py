@@ -21,6 +21,7 @@ MAX_TABLES = 64
 """Record tables lifted out of one document."""
 MAX_LOOKED = 10_000
 """Arrays and objects at the top of a document that are looked at: one with more is data, not a result's outline."""
+_CONTAINERS = (dict, list)
 ROOT_TABLE = "records"
 """The table of a document that is itself a record table."""
 
@@ -110,7 +111,7 @@ def _planned(document: Any, profile: Profile) -> Iterator[tuple[Path, TablePlan,
 def _at_the_top(document: Any, profile: Profile) -> Iterator[tuple[Path, Any]]:
     yield (), document
     if isinstance(document, dict):
-        containers = ((key, value) for key, value in document.items() if isinstance(value, dict | list))
+        containers = ((key, value) for key, value in document.items() if type(value) in _CONTAINERS)
         for key, value in islice(containers, MAX_LOOKED):
             yield (key,), value
 
@@ -132,8 +133,8 @@ def lifted_form(value: Any, *, root: bool = False) -> Form | None:
     """Which shape a value has that no profile names; None: it stays.
 
     Beside arrays only objects that are tables beyond doubt: equal-length arrays (as a whole document: two or more, of
-    eight or more scalars), and eight or more keys that count from 0 or 1 or are times, over records of the same keys
-    or over numbers.
+    eight or more scalars), and eight or more keys that count from 0 or 1 or are times, over records of the same keys,
+    over numbers, or in each of two or more columns of scalars.
     """
     if isinstance(value, list):
         return records.array_form(value)
@@ -148,7 +149,7 @@ def lifted_form(value: Any, *, root: bool = False) -> Form | None:
         if records.are_numbers(values):
             return "pairs"
     first = next(iter(value.values()))
-    if isinstance(first, dict) and records.are_numbered(first) and records.are_keyed_columns(value):
+    if isinstance(first, dict) and records.are_numbered(first) and records.are_frame(value):
         return "keyed_columns"
     return None
 
@@ -195,19 +196,12 @@ def _strategy(path: Path, strategies: Path | None) -> str | None:
 
 def _in_order(document: Any, paths: Sequence[Path]) -> list[Path]:
     """Paths in the order of their places in the document."""
-    orders: dict[Path, dict[str, int]] = {}
-
-    def places(path: Path) -> tuple[int, ...]:
-        value, result = document, []
-        for depth, step in enumerate(path):
-            if isinstance(step, int):
-                result.append(step)
-            else:
-                order = orders.get(path[:depth])
-                if order is None:
-                    order = orders[path[:depth]] = {key: place for place, key in enumerate(value)}
-                result.append(order[step])
-            value = value[step]
-        return tuple(result)
-
-    return sorted(paths, key=places)
+    if not paths:
+        return []
+    below: dict[str | int, list[Path]] = {}
+    for path in paths:
+        if not path:
+            return [path]
+        below.setdefault(path[0], []).append(path[1:])
+    steps = sorted(below) if isinstance(document, list) else filter(below.__contains__, document)
+    return [(step, *rest) for step in steps for rest in _in_order(document[step], below[step])]

@@ -76,7 +76,7 @@ class Profile:
         lift: also take what is a record table at the top of the document; skip: paths that are never taken.
         strategies: the path whose `*` is the strategy's name.
         identity: paths to try in order, by field.
-        origin: `lakestore`, or the file that declares it.
+        origin: `lakestore`, or the file that declares it; text: its TOML.
     """
 
     name: str
@@ -89,6 +89,7 @@ class Profile:
     identity: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
     tables: tuple[TablePlan, ...] = ()
     origin: str = SHIPPED
+    text: str = ""
 
     def recognises(self, document: Any) -> bool:
         """Whether the document is of this profile's engine."""
@@ -118,9 +119,10 @@ def find(value: Any, path: Path, done: Path = ()) -> Iterator[tuple[Path, Any]]:
         return
     head, rest = path[0], path[1:]
     if head == ANY and isinstance(value, dict):
+        # A document may have a million keys: only what holds the path's next step is looked into.
+        following = rest[0] if rest and rest[0] != ANY else None
         for key, item in value.items():
-            # A document may have a million keys: only what can hold the rest of the path is looked into.
-            if not rest or isinstance(item, dict | list):
+            if not isinstance(following, str) or (type(item) is dict and following in item):
                 yield from find(item, rest, (*done, key))
     elif (isinstance(head, str) and isinstance(value, dict) and head in value) or (
         isinstance(head, int) and isinstance(value, list) and head < len(value)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from itertools import chain
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 
@@ -23,7 +23,7 @@ _EPOCH_DIGITS = (10, 13)
 """Digits of seconds and milliseconds since 1970, from 2001 to 2286."""
 
 
-def array_form(value: Sequence[Any]) -> Any:
+def array_form(value: Sequence[Any]) -> Literal["objects", "arrays"] | None:
     """`objects` or `arrays` where an array is a record table of that shape."""
     kinds = set(map(type, value))
     if kinds == {dict}:
@@ -74,6 +74,11 @@ def are_alike(values: Sequence[Any]) -> bool:
 def are_keyed_columns(value: Mapping[str, Any]) -> bool:
     """Whether an object holds objects of the same keys in the same order: the records' keys, in each column."""
     return len(value) <= MAX_KEYS and are_alike(list(value.values()))
+
+
+def are_frame(value: Mapping[str, Any]) -> bool:
+    """Whether several keyed columns hold scalars."""
+    return len(value) > 1 and are_keyed_columns(value) and all(are_scalars(each.values()) for each in value.values())
 
 
 def are_numbered(keys: Mapping[str, Any]) -> bool:

@@ -14,13 +14,13 @@ from collections.abc import Callable, Iterator
 from json.decoder import JSONDecoder
 from typing import Any
 
+import numpy as np
 import orjson
 
 from lakestore.errors import InvalidInputError
 
 BOM = b"\xef\xbb\xbf"
 _LONG_INTEGER = re.compile(rb"\d{19}")
-_EXPONENT = re.compile(rb"\de[-+]?\d+[,}\]]")
 _SPLIT_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 _SPACE = re.compile(r"[ \t\n\r]*")
 _PLAIN = orjson.OPT_PASSTHROUGH_SUBCLASS | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
@@ -87,15 +87,19 @@ def serialise(value: Any) -> bytes:
         InvalidInputError: a set, bytes, an object, a key that is not text; named by its path.
     """
     with collector_off():
+        plain = value
         try:
             text = orjson.dumps(value, option=_PLAIN)
-            if not _exponents(text) and orjson.loads(text) == value:
-                return text
+            if orjson.loads(text) == value:
+                if not _exponents(text):
+                    return text
+            else:
+                plain = _plain_value(value, "$")
         except (TypeError, orjson.JSONDecodeError, RecursionError):
             # Values that orjson does not write, or not as Python does: the slow way says which, or writes them.
-            pass
+            plain = None
         try:
-            return _dump(_plain_value(value, "$")).encode()
+            return _dump(plain if plain is not None else _plain_value(value, "$")).encode()
         except RecursionError as exc:
             raise InvalidInputError(
                 "the document is nested too deep for Python's json, or holds itself: flatten it"
@@ -106,7 +110,13 @@ def _exponents(text: bytes) -> bool:
     """Whether floats may stand in the text that Python writes otherwise (`1e-05`, `0.00001`)."""
     if b"0.0000" in text:
         return True
-    return any(b"%de" % digit in text for digit in range(10)) and _EXPONENT.search(text) is not None
+    data = np.frombuffer(text, np.uint8)
+    letters = np.flatnonzero(data[1:-1] == ord("e")) + 1
+    before, after = data[letters - 1], data[letters + 1]
+    digit = (before >= ord("0")) & (before <= ord("9"))
+    return bool(
+        (digit & ((after == ord("-")) | (after == ord("+")) | ((after >= ord("0")) & (after <= ord("9"))))).any()
+    )
 
 
 def _dump(value: Any) -> str:

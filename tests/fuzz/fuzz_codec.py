@@ -27,7 +27,7 @@ from random import Random
 DATA = Path(__file__).parents[1] / "conformance" / "data"
 SLICE = 600
 """Seconds of one worker: corpora begin afresh, and memory cannot grow for hours."""
-MAX_LEN = 16_384
+MAX_LEN = 4_096
 
 
 @dataclass

@@ -334,7 +334,7 @@ def _member(root: list[Tree], rnd: Random, donor: Tree) -> None:
 def _wrap(root: list[Tree], rnd: Random, donor: Tree) -> None:
     """A place one or many levels deeper."""
     container, at = rnd.choice(_places(root, []))
-    for _ in range(rnd.choice((1, 1, 2, 14, 40))):
+    for _ in range(rnd.choice((1, 1, 2, 14, 40, 70, 200))):
         container[at] = [container[at]] if rnd.random() < 0.5 else _Box([[key(rnd), container[at]]])
 
 

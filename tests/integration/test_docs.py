@@ -2,7 +2,8 @@
 
 `bash` blocks must succeed; after `$ command` in a `console` block stands what it prints; `python` blocks run in one
 namespace a page, and a `text output` block after one is what it printed; `sql` blocks run in psql on the page's lake;
-`toml` and `json` blocks must be valid. `…` stands for anything in a line, and on a line of its own for any lines.
+`toml` and `json` blocks must be valid, and are written to the file that is named behind the language. `…` stands for
+anything in a line, and on a line of its own for any lines.
 """
 
 from __future__ import annotations
@@ -117,10 +118,10 @@ def test_every_code_block_does_what_it_says(page: Path, folder: Path) -> None:
             case "sql":
                 done = subprocess.run(["lakestore", "catalog", "psql", "-v", "ON_ERROR_STOP=1", "-c", block.text])
                 assert done.returncode == 0, where
-            case "toml":
-                tomllib.loads(block.text)
-            case "json":
-                json.loads(block.text)
+            case "toml" | "json":
+                _ = tomllib.loads(block.text) if block.language == "toml" else json.loads(block.text)
+                if block.note:
+                    Path(block.note).write_text(block.text, encoding="utf-8")
             case other:
                 assert other in ("", "text"), f"{where}: nothing runs a block of {other!r}"
 

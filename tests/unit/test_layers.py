@@ -20,6 +20,7 @@ LAYERS = (
     ("",),  # lakestore/__init__.py: what users import
     ("storage",),
     ("lake",),
+    ("inspection",),
     ("result", "saving", "doctor"),
     ("record",),
     ("identity",),

@@ -1,0 +1,96 @@
+"""Durable writes: the order of system calls, and nothing left where one of them fails."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lakestore.errors import CorruptFileError, StorageError
+from lakestore.files import Files
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The calls that matter for durability, as they are made, with the base names they concern."""
+    made: list[str] = []
+    names: dict[int, str] = {}
+    real = {name: getattr(os, name) for name in ("open", "fsync", "rename", "mkdir")}
+
+    def opened(path: Any, *args: Any, **kwargs: Any) -> int:
+        fd: int = real["open"](path, *args, **kwargs)
+        names[fd] = "file" if str(path).endswith(".tmp") else "folder " + Path(path).name
+        return fd
+
+    monkeypatch.setattr(os, "open", opened)
+    monkeypatch.setattr(os, "fsync", lambda fd: (made.append(f"fsync {names[fd]}"), real["fsync"](fd))[1])
+    monkeypatch.setattr(os, "rename", lambda a, b: (made.append(f"rename to {Path(b).name}"), real["rename"](a, b))[1])
+    monkeypatch.setattr(os, "mkdir", lambda p, *m: (made.append(f"mkdir {Path(p).name}"), real["mkdir"](p, *m))[1])
+    return made
+
+
+def test_a_file_is_synced_then_renamed_then_its_directory_synced(tmp_path: Path, calls: list[str]) -> None:
+    files = Files(tmp_path)
+    files.write([("t/a/x.parquet", b"1"), ("t/a/y.parquet", b"2")])
+    root = tmp_path.name
+    assert calls == [
+        "mkdir t",
+        f"fsync folder {root}",
+        "mkdir a",
+        "fsync folder t",
+        "fsync file",
+        "fsync file",
+        "rename to x.parquet",
+        "rename to y.parquet",
+        "fsync folder a",
+    ]
+    calls.clear()
+    files.write([("t/a/z.parquet", b"3")])
+    assert calls == ["fsync file", "rename to z.parquet", "fsync folder a"]
+
+
+def test_no_reader_takes_a_file_under_way_for_parquet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+    monkeypatch.setattr(
+        os, "rename", lambda old, new: (seen.extend(os.listdir(tmp_path / "t")), os.replace(old, new))[1]
+    )
+    Files(tmp_path).write([("t/x.parquet", b"1")])
+    assert len(seen) == 1 and seen[0].startswith(".") and not seen[0].endswith(".parquet")
+
+
+@pytest.mark.parametrize("call", ["open", "write", "fsync", "rename", "mkdir"])
+@pytest.mark.parametrize("nth", range(8))
+def test_a_call_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, nth: int) -> None:
+    real = getattr(os, call)
+    count = 0
+
+    def failing(*args: Any, **kwargs: Any) -> Any:
+        nonlocal count
+        count += 1
+        if count == nth + 1:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(*args, **kwargs)
+
+    files = Files(tmp_path)
+    monkeypatch.setattr(os, call, failing)
+    try:
+        files.write([("t/a/x.parquet", b"1"), ("t/b/y.parquet", b"2")])
+        failed = False
+    except StorageError as exc:
+        failed = True
+        assert "No space left on device; nothing was saved" in str(exc)
+    monkeypatch.undo()
+    left = list(files.list())
+    assert left == ([] if failed else left) and (failed or sorted(left) == ["t/a/x.parquet", "t/b/y.parquet"])
+    assert failed == (count > nth)
+    files.write([("t/a/x2.parquet", b"1")])
+
+
+def test_a_missing_file_is_a_corrupt_lake_and_removing_it_is_fine(tmp_path: Path) -> None:
+    files = Files(tmp_path)
+    with pytest.raises(CorruptFileError, match="is missing"):
+        files.read("t/x.parquet")
+    files.remove(["t/x.parquet"])

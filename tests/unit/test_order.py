@@ -1,0 +1,72 @@
+"""Rows of one symbol stand together where it pays, and come back in the document's order."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from random import Random
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lakestore.codec import text
+from lakestore.codec.order import proposed
+from tests.schemas import MemorySchema, Stored, store
+
+
+def walks(rows: int, symbols: int) -> list[dict[str, object]]:
+    random = Random(1)
+    prices = [20.0 * 7**place for place in range(symbols)]
+    made = []
+    for row in range(rows):
+        at = random.randrange(symbols)
+        prices[at] = round(prices[at] * (1 + random.uniform(-1, 1) / 500), 2)
+        average = round(prices[at] * (1 + random.uniform(-1, 1) / 2000), 4)
+        note = None if row % 3 else "n"
+        made.append({"t": row, "symbol": f"S{at}", "price": prices[at], "average": average, "note": note})
+    return made
+
+
+def file_of(stored: Stored) -> pa.Table:
+    (part,) = stored.encoded.parts
+    return pq.read_table(pa.BufferReader(part.data))
+
+
+def test_interleaved_walks_are_sorted_by_symbol_and_come_back_in_place() -> None:
+    rows = walks(5_000, 6)
+    source = text.serialise({"rows": rows})
+    stored = store(source, MemorySchema())
+    table = file_of(stored)
+    symbols = table["symbol"].to_pylist()
+    assert sum(a != b for a, b in itertools.pairwise(symbols)) == 5
+    assert [rows[place]["price"] for place in table["_pos"].to_pylist()] == [
+        float(p) for p in table["price"].to_pylist()
+    ]
+    assert stored.text() == source
+    assert stored.encoded.fidelity.kind == "style"
+
+
+def test_sorting_makes_interleaved_walks_at_least_a_fifth_smaller() -> None:
+    rows = walks(5_000, 6)
+    mixed = len(store(text.serialise({"rows": rows}), MemorySchema()).encoded.parts[0].data)
+    plain = [dict(row, symbol=f"{row['symbol']}-{place}") for place, row in enumerate(rows)]
+    # The same prices in the same order, but nothing to sort them by.
+    without = file_of(store(text.serialise({"rows": plain}), MemorySchema()))
+    assert "_pos" not in without.column_names
+    sink = pa.BufferOutputStream()
+    shuffled = file_of(store(text.serialise({"rows": rows}), MemorySchema())).sort_by("_pos").drop_columns(["_pos"])
+    pq.write_table(shuffled, sink, compression="zstd", store_decimal_as_integer=True, store_schema=False)
+    assert mixed < 0.8 * len(sink.getvalue())
+
+
+def test_one_walk_or_a_short_table_stays_as_it_is() -> None:
+    for rows in (walks(3_000, 1), walks(100, 6)):
+        stored = store(json.dumps({"rows": rows}).encode(), MemorySchema())
+        assert "_pos" not in file_of(stored).column_names
+
+
+def test_nothing_is_proposed_without_numbers_or_without_groups() -> None:
+    names = pa.array([f"s{place % 7}" for place in range(2_000)])
+    assert proposed([(pa.field("s", pa.string()), names)]) is None
+    assert proposed([(pa.field("n", pa.int64()), pa.array(range(2_000)))]) is None
+    assert proposed([]) is None

@@ -1,0 +1,284 @@
+"""Which parts of a document become record tables, in which shape, and that each gives its text back by style alone."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from lakestore.codec import decode, plan, render
+from lakestore.codec.declared import parse
+from lakestore.codec.known import shipped
+from lakestore.codec.profile import Profile
+from tests.schemas import MemorySchema, Stored, store
+
+GENERIC = shipped()["generic"]
+RECORDS = {str(place): {"size": place, "price": place * 1.5} for place in range(8)}
+DAYS = [f"2024-01-{day:02}" for day in range(1, 13)]
+STYLES: dict[str, Mapping[str, Any]] = {
+    "compact": {"separators": (",", ":")},
+    "default": {},
+    "indented": {"indent": 2},
+    "tab": {"indent": "\t"},
+}
+
+
+def own(tables: str, **more: Any) -> Profile:
+    return parse(f'name = "own"\nversion = 1\n{more.get("head", "")}\n{tables}', "own.toml")
+
+
+def encoded(
+    document: Any, profile: Profile | str | None = None, schema: MemorySchema | None = None, **style: Any
+) -> Stored:
+    text = document if isinstance(document, bytes) else json.dumps(document, **style).encode()
+    stored = store(text, schema or MemorySchema(), profile=profile)
+    assert stored.text() == text
+    return stored
+
+
+def shapes(document: Any, profile: Profile = GENERIC) -> dict[str, str]:
+    return {".".join(map(str, region.path)): region.form for region in plan.regions(document, profile)}
+
+
+def rows(stored: Stored, table: str) -> list[dict[str, Any]]:
+    region = next(region for region in stored.envelope.regions if region.table == table)
+    found: pa.Table = decode.table_of(decode.node_of(stored.envelope, region, stored.fetch, "it"))
+    return found.to_pylist()
+
+
+@pytest.mark.parametrize(
+    ("value", "form"),
+    [
+        ([{"a": 1}, {"b": 2}], "objects"),
+        ([[1, "x"], [2, "y"]], "arrays"),
+        ({"a": [1, 2], "b": ["x", None]}, "columns"),
+        (RECORDS, "keyed"),
+        ({str(place): 1.5 for place in range(1, 9)}, "pairs"),
+        (dict.fromkeys(DAYS, 1), "pairs"),
+        ({f"{day} 00:00:00": 1.5 for day in DAYS}, "pairs"),
+        ({str(1_700_000_000_000 + place): None if place else 1.0 for place in range(9)}, "pairs"),
+        ({"Size": dict.fromkeys(DAYS, 1), "Price": dict.fromkeys(DAYS, 1.5)}, "keyed_columns"),
+    ],
+)
+@pytest.mark.parametrize("style", STYLES)
+def test_a_shape_at_the_top_becomes_a_table_by_its_style_alone(value: Any, form: str, style: str) -> None:
+    assert shapes({"rows": value, "x": 1}) == {"rows": form}
+    assert encoded({"rows": value, "x": 1}, **STYLES[style]).encoded.fidelity.kind == "style"
+
+
+@pytest.mark.parametrize(
+    ("document", "form"),
+    [
+        ([{"a": 1}], "objects"),
+        (RECORDS, "keyed"),
+        (dict.fromkeys(DAYS, 1.5), "pairs"),
+        ({"Size": dict.fromkeys(DAYS, 1), "Price": dict.fromkeys(DAYS, 1.5)}, "keyed_columns"),
+        ({"t": list(range(8)), "equity": [1.5] * 8}, "columns"),
+    ],
+)
+@pytest.mark.parametrize("style", STYLES)
+def test_a_document_that_is_a_table_becomes_records(document: Any, form: str, style: str) -> None:
+    stored = encoded(document, **STYLES[style])
+    assert [(region.table, region.form) for region in stored.envelope.regions] == [("records", form)]
+    assert stored.encoded.fidelity.kind == "style"
+    assert stored.envelope.skeleton == b""
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        [1, 2, 3],
+        [[1, 2], [3]],
+        [{"a": 1}, 2],
+        [{}, {}],
+        [],
+        {},
+        {"a": [1, 2], "b": [1]},
+        {"a": [], "b": []},
+        dict(list(RECORDS.items())[:7]),
+        {str(place): {"size": place} for place in range(2, 12)},
+        {str(place): {"a": 1} if place % 2 else {"b": 1} for place in range(10)},
+        {str(place): {"a": 1} if place else 5 for place in range(10)},
+        dict.fromkeys(map(str, range(10)), "text"),
+        dict.fromkeys(map(str, range(10))),
+        dict.fromkeys([*DAYS[:-1], "total"], 1.5),
+        dict.fromkeys([*DAYS, "2024-02-01 00:00:00"], 1.5),
+        {f"\ud800{place}": 1 for place in range(10)},
+        {"BTC": {"a": 1}, "ETH": {"a": 2}},
+        {"Size": dict.fromkeys(DAYS, 1)},
+        {"Size": dict.fromkeys(DAYS, 1), "Price": {day: [1] for day in DAYS}},
+    ],
+)
+def test_what_is_not_a_table_beyond_doubt_stays(value: Any) -> None:
+    assert shapes({"it": value}) == {}
+
+
+def test_identity_is_no_table() -> None:
+    assert shapes({"metrics": {"a": [1], "b": [2]}, "params": [{"a": 1}], "rows": [{"a": 1}]}) == {"rows": "objects"}
+
+
+def test_a_result_of_short_lists_alone_is_not_one_table() -> None:
+    assert shapes({"pairs": ["BTC", "ETH"], "timeframes": ["1h", "4h"]}) == {}
+    assert shapes({"equity": [1.5] * 10}) == {}
+
+
+def test_a_keyed_table_has_its_keys_and_its_members_as_columns() -> None:
+    stored = encoded(
+        {"orders": {"1": {"price": 2.5}, "2": {"tag": "x", "price": 3.5}}},
+        own('[[tables]]\npath = ["orders"]\nform = "keyed"'),
+    )
+    assert rows(stored, "orders") == [
+        {"key": 1, "price": 2.5, "tag": None},
+        {"key": 2, "price": 3.5, "tag": "x"},
+    ]
+    assert stored.encoded.fidelity.kind == "style"
+
+
+def test_columns_of_pandas_are_records() -> None:
+    stored = encoded({"Size": {str(place): place for place in range(8)}, "Tag": dict.fromkeys(map(str, range(8)))})
+    assert rows(stored, "records")[1] == {"key": 1, "Size": 1, "Tag": None}
+
+
+KEYED = own(
+    '[[tables]]\npath = ["orders"]\nform = "keyed"\nkey = "id"\ncolumns = [["value"], ["price", "size"]]\n'
+    '[[tables]]\npath = ["list"]\ncolumns = ["amount"]\n'
+    '[[tables]]\npath = ["frame"]\nform = "keyed_columns"'
+)
+
+
+@pytest.mark.parametrize(
+    ("value", "form"),
+    [
+        ({"a": {"p": 1}, "b": {}}, "keyed"),
+        ({"a": {"id": 1, "id_": 2}, "b": {"id": 2}}, "keyed"),
+        ({"a": {"p": {"q": [1, {"r": None}]}}}, "keyed"),
+        ({"10": [1.5, 2], "20": [2.5, 3]}, "keyed"),
+        ({"a": {"p": 1}, "b": None}, "pairs"),
+        ({"a": 1, "b": "x", "c": [1], "d": {"e": 1}}, "pairs"),
+        ({"a": [[1, "x"], [2, "y"]], "b": []}, "pairs"),
+        ({"a": [1], "b": [1, 2]}, "pairs"),
+        ({"": 1, "é/\u2028": 2, "\ud800": 3, 'a"b\\': 4}, "pairs"),
+        ({"007": 1, "7": 2}, "pairs"),
+        ({"1": 1, "99999999999999999999": 2}, "pairs"),
+        ({"x": None}, "pairs"),
+    ],
+)
+@pytest.mark.parametrize("style", STYLES)
+def test_a_keyed_object_that_a_profile_names_comes_back_by_its_style_alone(value: Any, form: str, style: str) -> None:
+    assert shapes({"orders": value}, KEYED) == {"orders": form}
+    stored = encoded({"a": 0, "orders": value, "z": 0}, KEYED, **STYLES[style])
+    assert stored.encoded.fidelity.kind == "style"
+
+
+def test_keys_that_stand_twice_come_back() -> None:
+    text = b'{"orders": {"1": {"p": 1}, "2": {"p": 2}, "1": {"p": 3}, "3": {"p": 1, "p": 2}}}'
+    assert encoded(text, KEYED).encoded.fidelity.kind != "style"
+
+
+def test_keys_that_are_numbers_in_one_result_and_text_in_another_come_back_from_one_table() -> None:
+    schema = MemorySchema()
+    for value in ({"1": {"p": 1}}, {"a": {"p": 1}}, {"2024-01-01": {"p": 1}}, {"5": {"p": 2}, "b": {"p": 3}}):
+        assert encoded({"orders": value}, KEYED, schema).encoded.fidelity.kind == "style"
+    schema = MemorySchema()
+    for value in ({"a": 1}, {"1": 1}, {"2024-01-01": "x"}):
+        assert encoded({"orders": value}, KEYED, schema).encoded.fidelity.kind == "style"
+
+
+@pytest.mark.parametrize("keep_as", ["keyed", "pairs", "keyed_columns"])
+def test_an_object_of_more_rows_than_are_rendered_at_once_comes_back(keep_as: str) -> None:
+    n = render.BLOCK + 5
+    value: dict[str, Any]
+    match keep_as:
+        case "keyed":
+            value = {str(place): {"a": place, "b": "x"} if place % 3 else {"b": "y"} for place in range(n)}
+        case "pairs":
+            value = {f"k{place}": place / 4 for place in range(n)}
+        case _:
+            value = {name: {str(place): place for place in range(n)} for name in "ab"}
+    stored = encoded({"frame" if keep_as == "keyed_columns" else "orders": value}, KEYED, indent=1)
+    assert [(region.form, region.rows) for region in stored.envelope.regions] == [(keep_as, n)]
+    assert stored.encoded.fidelity.kind == "style"
+
+
+@pytest.mark.parametrize("profile", ["generic", "lean", "backtrader"])
+def tenumbers_that_no_dialect_writes_come_back_in_every_shape_of_object(profile: str) -> None:
+    number = numbers()
+    text = (
+        "{"
+        + ", ".join(
+            f'"{key}": {{' + ", ".join(f'"{place}": {next(number)}' for place in range(1, 20)) + "}"
+            for key in ("profitLoss", "orders", "rows")
+        )
+        + ', "analyzers": {"time_return": {'
+        + ", ".join(f'"{day}": {next(number)}' for day in DAYS)
+        + "}}}"
+    )
+    encoded(text.encode(), profile)
+
+
+def numbers() -> Iterator[str]:
+    return itertools.cycle(["1.50", "1E5", "-0.0", "1e-7", "100.000", "7", "0.1", "1.5e+300", "-0"])
+
+
+def test_names_for_places_are_those_of_their_number() -> None:
+    schema = MemorySchema()
+    encoded({"orders": {"10": [1.5, 2], "20": [2.5, 3]}}, KEYED, schema)
+    encoded({"list": [1.5, 2.5]}, KEYED, schema)
+    found = {table.name: [column.name for column in table.columns] for table in schema.tables.values()}
+    assert found == {"orders": ["id", "price", "size"], "list": ["amount"]}
+
+
+def test_a_list_of_scalars_is_a_table_where_a_profile_names_it() -> None:
+    stored = encoded({"list": [1.5, None, "x"], "other": [1, 2]}, KEYED)
+    assert [region.form for region in stored.envelope.regions] == ["scalars"]
+    assert stored.encoded.fidelity.kind == "style"
+
+
+def test_a_profile_says_what_stays() -> None:
+    profile = own("", head='lift = true\nskip = [["yearly"], ["nested", "*", "rows"]]')
+    assert shapes({"yearly": [[1, 2]], "daily": [[1, 2]]}, profile) == {"daily": "arrays"}
+
+
+def test_what_a_profile_names_inside_is_preferred_to_the_whole() -> None:
+    profile = own('[[tables]]\npath = ["charts", "equity"]', head="lift = true")
+    document = {"charts": {"equity": [[1, 2]], "other": [[1, 2]]}, "rows": [[1]]}
+    assert shapes(document, profile) == {"charts.equity": "arrays", "rows": "arrays"}
+
+
+def test_a_table_inside_another_is_part_of_it() -> None:
+    profile = own('[[tables]]\npath = ["a"]\nform = "keyed"\n[[tables]]\npath = ["a", "*", "rows"]')
+    assert shapes({"a": {"x": {"rows": [{"b": 1}]}}}, profile) == {"a": "keyed"}
+    # The outer one is no table here, so that the inner ones are.
+    profile = own('[[tables]]\npath = ["a"]\n[[tables]]\npath = ["a", "*", "rows"]\ntable = "inner"')
+    assert shapes({"a": {"x": {"rows": [{"b": 1}]}}}, profile) == {"a.x.rows": "objects"}
+
+
+def test_beyond_the_limit_what_a_profile_names_comes_first() -> None:
+    profile = own('[[tables]]\npath = ["last"]', head="lift = true")
+    document = {f"t{place}": [{"a": 1}] for place in range(plan.MAX_TABLES + 5)} | {"last": [{"a": 1}]}
+    found = list(shapes(document, profile))
+    assert len(found) == plan.MAX_TABLES
+    assert found[-1] == "last" and found[0] == "t0"
+    assert encoded(document, profile).encoded.fidelity.kind == "style"
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {f"k{place}": place for place in range(1_000_000)},
+        {f"k{place}": [place] for place in range(1_000_000)},
+        {"strategy": {key: {"a": 1} for key in map(str, range(1000000))}, "strategy_comparison": []},
+    ],
+    ids=["scalars", "lists", "nested"],
+)
+def test_a_million_keys_are_no_burden(document: dict[str, Any]) -> None:
+    start = time.process_time()
+    for profile in shipped().values():
+        profile.recognises(document)
+    assert plan.regions(document, GENERIC) == []
+    assert time.process_time() - start < 2

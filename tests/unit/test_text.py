@@ -1,0 +1,102 @@
+"""JSON texts and Python values: what is read, what is written, what is refused."""
+
+from __future__ import annotations
+
+import datetime as dt
+import decimal
+import enum
+import json
+import uuid
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lakestore.codec import text
+from lakestore.errors import InvalidInputError
+
+
+class Side(enum.Enum):
+    BUY = "buy"
+
+
+class Level(enum.IntEnum):
+    HIGH = 3
+
+
+CONVERTED: list[tuple[Any, str]] = [
+    ((1, 2), "[1,2]"),
+    (np.float64(0.1), "0.1"),
+    (np.int32(7), "7"),
+    (np.bool_(True), "true"),
+    (dt.datetime(2026, 1, 2, 3, 4, 5, tzinfo=dt.UTC), '"2026-01-02T03:04:05+00:00"'),
+    (dt.date(2026, 1, 2), '"2026-01-02"'),
+    (decimal.Decimal("1.10"), "1.1"),
+    (decimal.Decimal("7"), "7"),
+    (uuid.UUID(int=5), '"00000000-0000-0000-0000-000000000005"'),
+    (Side.BUY, '"buy"'),
+    (Level.HIGH, "3"),
+    (float("nan"), "NaN"),
+    (-0.0, "-0.0"),
+    (1e-05, "1e-05"),
+    (0.00001234, "1.234e-05"),
+    (1e16, "1e+16"),
+    (10**400, str(10**400)),
+    ("é\u2028", '"é\u2028"'),
+    ("\ud800", '"\\ud800"'),
+    ("\x00\x7f", '"\\u0000\x7f"'),
+]
+
+
+@pytest.mark.parametrize(("value", "written"), CONVERTED, ids=lambda item: repr(item)[:30])
+def test_a_value_is_written_as_pythons_json_would(value: Any, written: str) -> None:
+    assert text.serialise({"v": value}).decode() == f'{{"v":{written}}}'
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ({1, 2}, r"\$\.a\[0\]\.v: set has no form in JSON"),
+        (b"x", r"\$\.a\[0\]\.v: bytes has no form"),
+        (object(), r"\$\.a\[0\]\.v: object has no form"),
+        (np.array([1]), r"\$\.a\[0\]\.v: ndarray has no form"),
+        ({2: 1}, r"\$\.a\[0\]\.v: key 2 is int"),
+        ("\ud83d\ude42", r"\$\.a\[0\]\.v: .* in two halves"),
+        (decimal.Decimal("0.1000000000000000000000001"), r"\$\.a\[0\]\.v: Decimal .* more digits"),
+    ],
+)
+def test_what_json_cannot_hold_is_refused_by_its_path(value: Any, message: str) -> None:
+    with pytest.raises(InvalidInputError, match=message):
+        text.serialise({"a": [{"v": value}]})
+
+
+def test_a_value_that_holds_itself_is_refused() -> None:
+    value: dict[str, Any] = {}
+    value["v"] = value
+    with pytest.raises(InvalidInputError, match="holds itself"):
+        text.serialise(value)
+
+
+def test_places_of_values_are_bytes_and_the_last_of_two_equal_keys_counts() -> None:
+    source = '\ufeff { "é" : [1, {"x": "]é"}], "b":{"c" :[ 2 ]},"é": [3] }'.encode()
+    found = text.locate(source, {("é",), ("b", "c")})
+    assert {path: source[start:stop] for path, (start, stop) in found.items()} == {("é",): b"[3]", ("b", "c"): b"[ 2 ]"}
+
+
+def test_an_integer_of_nineteen_digits_is_noticed() -> None:
+    assert text.has_long_integer(b'{"a": 9223372036854775807}')
+    assert not text.has_long_integer(b'{"a": 922337203685477580, "b": 1.5}')
+    assert text.parse(b"[18446744073709551617]", "it")[0] != text.parse(b"[18446744073709551617]", "it", exact=True)[0]
+
+
+def test_the_collector_is_as_it_was() -> None:
+    import gc
+
+    with pytest.raises(InvalidInputError):
+        text.parse(b"[", "it")
+    assert gc.isenabled()
+
+
+def test_nan_is_read_by_python_and_marked_so() -> None:
+    value, python = text.parse(b"[NaN, 1]", "it")
+    assert python and json.dumps(value) == "[NaN, 1]"
