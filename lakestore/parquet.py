@@ -23,6 +23,8 @@ ROW_GROUP = 122_880
 """Rows of a row group: what DuckDB scans as one."""
 _SAMPLE = 2_048
 """Values that an encoding is chosen by."""
+_TRIAL = 32
+"""Values from which encodings are tried at all."""
 _SMALL = 4_096
 """Rows up to which a file is compressed thoroughly."""
 DICTIONARY = "DICTIONARY"
@@ -235,7 +237,7 @@ def choose(columns: Sequence[tuple[pa.Field, pa.Array]]) -> Choice:
     for path, leaf in [leaf for item, array in columns for leaf in _leaves(item.name, array)]:
         among = _candidates(leaf.type)
         chosen[path] = among[0]
-        if len(among) > 1 and len(leaf):
+        if len(among) > 1 and len(leaf) >= _TRIAL:
             sample = _sample(leaf)
             trials.setdefault(len(sample), []).extend((path, encoding, sample) for encoding in among)
     best: dict[str, int] = {}

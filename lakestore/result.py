@@ -79,7 +79,7 @@ class Result:
         if region.arrow is not None and region.arrow_exact:
             return arrow.from_table_bytes(blobs[region.arrow])
         node = decode.node_of(self._envelope, region, self._fetch, f"result {self.info.task_id!r}")
-        return decode.table_of(node) if region.arrow is None else arrow.restore(node, blobs[region.arrow])
+        return decode.table_of(node, region.meta) if region.arrow is None else arrow.restore(node, blobs[region.arrow])
 
     def __repr__(self) -> str:
         return f"Result({self.info.task_id!r}, strategy={self.info.strategy!r}, tables={dict(self.info.tables)})"

@@ -34,11 +34,12 @@ from lakestore.model import LakeTable, NewColumn, NewFile, NewResult, ResultInfo
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A document's text, what messages call it, and its time where it says none."""
+    """A document's text, what messages call it, its time where it says none, and its value where that is known."""
 
     text: bytes
     where: str
     time: datetime
+    value: Any = None
 
 
 def source_of(document: Any, now: datetime) -> Source:
@@ -63,7 +64,8 @@ def source_of(document: Any, now: datetime) -> Source:
     if isinstance(document, bytes | bytearray | memoryview):
         return Source(bytes(document), "the document", now)
     if isinstance(document, dict | list):
-        return Source(text.serialise(document), "the document", now)
+        source, value = text.written(document)
+        return Source(source, "the document", now, value)
     raise InvalidInputError(
         f"a document is a dict, JSON text or bytes, or a pathlib.Path to JSON, not {type(document).__name__}"
     )
@@ -124,7 +126,7 @@ class Saver:
         """Store one result; see `Lake.save`."""
         source = source_of(document, self.now())
         own = known(self.files.path(layout.PROFILES))
-        draft = encode.read(source.text, source.where, profile, tables, own)
+        draft = encode.read(source.text, source.where, profile, tables, own, value=source.value)
         sha = digest(draft.text)
         identity = identify(
             draft.value,

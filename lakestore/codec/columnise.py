@@ -33,24 +33,16 @@ EXACT = 2**53
 _NONE = type(None)
 
 
-class _TooDeepError(Exception):
-    """Values nested too deep for a record table."""
+class TooDeepError(Exception):
+    """Values nested too deep for a record table; the document keeps them in its envelope."""
 
 
 def columnise(values: Sequence[Any], depth: int = 0) -> Node:
     """The node of a column of JSON values (None, bool, int, float, str, list, dict).
 
-    Values of too many levels give an empty `json` node: they stay in the envelope.
+    Raises:
+        TooDeepError: a value has more than `MAX_TEXT_DEPTH` levels below the last that has columns.
     """
-    if depth == 0:
-        try:
-            return _columnise(values, depth)
-        except _TooDeepError:
-            return Node("json", len(values))
-    return _columnise(values, depth)
-
-
-def _columnise(values: Sequence[Any], depth: int) -> Node:
     kinds = set(map(type, values))
     nulls = _NONE in kinds
     kinds.discard(_NONE)
@@ -69,7 +61,7 @@ def texts_of(values: Sequence[Any]) -> pa.Array:
     """Compact JSON text of each value, null for None; ASCII escapes where the value is not Unicode."""
     for value in values:
         if isinstance(value, list | dict) and _is_deep(value):
-            raise _TooDeepError
+            raise TooDeepError
     return pa.array([None if value is None else dump(value) for value in values], pa.string())
 
 
@@ -99,13 +91,12 @@ def dump(value: Any) -> str:
 
 
 def struct(keys: Sequence[str | int], columns: Sequence[Sequence[Any]], n: int, depth: int = 0) -> Node:
-    """A struct node of one shape whose values come by column; an empty `json` node where they are too deep."""
-    try:
-        children = tuple(columnise(column, depth + 1) for column in columns)
-    except _TooDeepError:
-        if depth:
-            raise
-        return Node("json", n)
+    """A struct node of one shape whose values come by column.
+
+    Raises:
+        TooDeepError: as `columnise`.
+    """
+    children = tuple(columnise(column, depth + 1) for column in columns)
     return Node("struct", n, keys=tuple(keys), children=children, shapes=(tuple(range(len(keys))),))
 
 
@@ -225,7 +216,7 @@ def split(values: Sequence[Any], family: str) -> Node | None:
 def _split(values: Sequence[Any], families: Sequence[str], family: str, depth: int) -> Node | None:
     kept = [value if own == family else None for value, own in zip(values, families, strict=True)]
     node = columnise(kept, depth)
-    if node.kind == "json" or node.odd is not None:
+    if node.kind == "json" or node.odd is not None or node.is_hollow:
         return None
     rest = [None if own == family else value for value, own in zip(values, families, strict=True)]
     if any(value is not None for value in rest):

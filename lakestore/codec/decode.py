@@ -60,12 +60,13 @@ def value_of(source: bytes, envelope: Envelope, where: str) -> Any:
         return orjson.loads(source[len(text.BOM) :] if source.startswith(text.BOM) else source)
 
 
-def table_of(node: Node) -> pa.Table:
-    """A record table in natural types, its columns named by the document's keys."""
+def table_of(node: Node, meta: fit.Meta | None = None) -> pa.Table:
+    """A record table in natural types, its columns named by the document's keys, places by what its `meta` says."""
+    given = {member["k"]: member["w"] for member in (meta or {}).get("c", ()) if "w" in member}
     names: list[str] = []
     arrays: list[pa.Array] = []
     for key, child in zip(node.keys, node.children, strict=True):
-        name = fit.name_of(key)
+        name = given.get(key) or fit.name_of(key)
         names.append(name)
         arrays.append(array_of(child))
         if child.odd is not None:

@@ -97,16 +97,19 @@ def read(
     profile: Profile | str | None,
     tables: Mapping[str, Any] | None = None,
     profiles: Known | None = None,
+    *,
+    value: Any = None,
 ) -> Draft:
     """A document's text read, and the tables given beside it put into it as arrays of records.
 
     Args:
         profile: the one to read it with, its name or file; recognised among `profiles` (the shipped ones) if None.
+        value: what orjson reads from the text, where that is known already.
 
     Raises:
         InvalidInputError: not JSON, no such profile, or a table that cannot be part of the document.
     """
-    draft = _draft(source, where, profile, profiles, exact=False)
+    draft = _draft(source, where, profile, profiles, exact=False, value=value)
     return _with_tables(draft, tables) if tables else draft
 
 
@@ -181,9 +184,17 @@ def place(
 
 
 def _draft(
-    source: bytes, where: str, profile: Profile | str | None, profiles: Known | None = None, *, exact: bool
+    source: bytes,
+    where: str,
+    profile: Profile | str | None,
+    profiles: Known | None = None,
+    *,
+    exact: bool,
+    value: Any = None,
 ) -> Draft:
-    value, python = text.parse(source, where, exact=exact)
+    python = False
+    if value is None:
+        value, python = text.parse(source, where, exact=exact)
     chosen = choose(value, profile, profiles)
     return Draft(source, where, value, chosen, plan.regions(value, chosen), python, exact)
 

@@ -47,7 +47,8 @@ _FAMILIES: Mapping[str, str] = {
 }
 
 Meta = dict[str, Any]
-"""One column as the envelope keeps it: `k` key, `t` kind, `f` field id, `x` field id of the sibling, and by kind."""
+"""One column as the envelope keeps it: `k` key, `w` the name that a profile gave it, `t` kind, `f` field id, `x` field
+id of the sibling, and by kind."""
 
 
 @dataclass(slots=True)
@@ -89,7 +90,7 @@ class Fit:
         members: list[Meta] = []
         for key, child in zip(node.keys, node.children, strict=True):
             placed, meta = self._column(child, parent, key_text(key), names.get(key) or name_of(key))
-            members.append({"k": key, **meta})
+            members.append({"k": key, **({"w": names[key]} if key in names else {}), **meta})
             columns += placed
         meta = {"t": "struct", "c": members}
         if len(node.shapes) > 1 or node.shapes != (tuple(range(len(node.keys))),):
@@ -111,12 +112,10 @@ class Fit:
         column = self._find(parent, key, name, "NULL" if hollow else natural)
         placed: tuple[pa.Field, pa.Array] | None = None
         meta: Meta = {"t": "null"}
-        if hollow and column.type != "JSON":
-            odd = _merge(render.texts(node), odd)
-        elif natural != "NULL":
-            if column.type == "NULL":
+        if natural != "NULL":
+            if column.type == "NULL" and not hollow:
                 self.typed[column.field_id] = natural
-            result = self._store(node, column)
+            result = None if hollow and column.type != "JSON" else self._store(node, column)
             if result is None and (parted := _parted(node, odd, column)) is not None:
                 node, odd = parted
                 result = self._store(node, column)

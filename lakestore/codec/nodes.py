@@ -60,6 +60,14 @@ class Node:
     digits: tuple[str, int] | None = None
     zeros: npt.NDArray[np.uint8] | None = None
 
+    @property
+    def is_hollow(self) -> bool:
+        """Whether it holds no typed value, such as empty arrays alone: it says nothing of a column's type."""
+        if self.kind == "list":
+            assert self.child is not None
+            return self.child.is_hollow
+        return self.kind == "null" or (self.kind == "struct" and all(child.is_hollow for child in self.children))
+
     def slice(self, start: int, stop: int) -> Node:
         """The slots from `start` up to `stop`, without copying values."""
         part = Node(self.kind, stop - start, keys=self.keys, shapes=self.shapes, format=self.format)

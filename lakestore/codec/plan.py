@@ -12,6 +12,7 @@ from typing import Any, Literal
 import pyarrow as pa
 
 from lakestore.codec import records
+from lakestore.codec.columnise import TooDeepError
 from lakestore.codec.nodes import Key, Node
 from lakestore.codec.profile import ANY, Path, Profile, TablePlan, Unit, find
 from lakestore.codec.text import collector_off
@@ -57,7 +58,10 @@ def regions(document: Any, profile: Profile) -> list[Region]:
         for path, plan, value, form in _planned(document, profile):
             if len(found) == MAX_TABLES:
                 break
-            region = _region(path, plan, value, form)
+            try:
+                region = _region(path, plan, value, form)
+            except TooDeepError:
+                continue
             if region is not None:
                 region.strategy = _strategy(path, profile.strategies)
                 found[path] = region
@@ -181,7 +185,7 @@ def _region(path: Path, plan: TablePlan, value: Any, form: Form) -> Region | Non
             node = None
     if form in ("keyed", "pairs") and node is None:
         form, node = "pairs", records.pairs(value, plan.key, plan.value)
-    if node is None:
+    if node is None or node.kind != "struct" or node.odd is not None:
         return None
     return Region(path, json.dumps(plan.table), table_name(plan.table), form, node, names=names, times=plan.times)
 

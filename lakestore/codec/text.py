@@ -86,20 +86,26 @@ def serialise(value: Any) -> bytes:
     Raises:
         InvalidInputError: a set, bytes, an object, a key that is not text; named by its path.
     """
+    return written(value)[0]
+
+
+def written(value: Any) -> tuple[bytes, Any | None]:
+    """The document that an engine's value is (see `serialise`), and what orjson reads from it where that is known."""
     with collector_off():
         plain = value
         try:
             text = orjson.dumps(value, option=_PLAIN)
-            if orjson.loads(text) == value:
+            parsed = orjson.loads(text)
+            if parsed == value:
                 if not _exponents(text):
-                    return text
+                    return text, parsed
             else:
                 plain = _plain_value(value, "$")
         except (TypeError, orjson.JSONDecodeError, RecursionError):
             # Values that orjson does not write, or not as Python does: the slow way says which, or writes them.
             plain = None
         try:
-            return _dump(plain if plain is not None else _plain_value(value, "$")).encode()
+            return _dump(plain if plain is not None else _plain_value(value, "$")).encode(), None
         except RecursionError as exc:
             raise InvalidInputError(
                 "the document is nested too deep for Python's json, or holds itself: flatten it"

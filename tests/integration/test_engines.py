@@ -83,6 +83,14 @@ def test_keys_of_lean_orders_are_numbers_and_profits_have_times(lake: Lake) -> N
     assert total == pytest.approx(sum(each for when, each in value["profitLoss"].items() if when >= "2024-01-10"))
 
 
+def test_tables_of_a_result_have_the_names_that_its_profile_gives(lake: Lake) -> None:
+    lake.save(MADE["lean"](), task_id="a")
+    tables = lake.load("a").tables
+    assert tables["equity"].column_names == ["time", "open", "high", "low", "close"]
+    assert tables["profit_loss"].column_names == ["time", "profit"]
+    assert tables["orders"].column_names[:2] == ["key", "type"]
+
+
 def test_order_events_and_the_result_are_joined_by_strategy(lake: Lake) -> None:
     lake.save(MADE["lean"]())
     lake.save(MADE["lean-order-events"]())
