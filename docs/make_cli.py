@@ -37,8 +37,8 @@ SCHEMAS = {
     "tables": "`table`, `column`, `type` (DuckDB's), `key` (JSON text of the key in documents)",
     "inspect": (
         "`file`, `profile`, `version`, `problem` (why a save would refuse the document), `task_id`, `strategy`, "
-        "`strategies` (array), `status`, `created_at`, `fidelity`, `fidelity_bytes`, `json_size`, `file_size` (bytes as "
-        "the first result of its kind), `left` (bytes of JSON in no table), `envelope` (bytes they take), `tables` "
+        "`strategies` (array), `status`, `created_at`, `fidelity`, `fidelity_bytes`, `json_size`, `file_size` (bytes, "
+        "as the first result of its kind), `left` (bytes of JSON in no table), `envelope` (bytes they take), `tables` "
         "(array of objects: `table`, `strategy`, `path`, `form`, `rows`, `bytes`, `columns`)"
     ),
     "profiles": "`name`, `version`, `from` (`lakestore` or a file), `title`",

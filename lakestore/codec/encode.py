@@ -266,7 +266,7 @@ def _attempt(draft: Draft, schema: Schema, task_id: str, strategy: str, decimals
         cursor = end
     skeleton = b"".join([*pieces, draft.text[cursor:]])
     python = draft.python or text.has_long_integer(skeleton)
-    envelope = Envelope(skeleton, tuple(stored), (draft.profile.name, draft.profile.version), python, blobs)
+    envelope = Envelope(skeleton, tuple(stored), (draft.profile.name, draft.profile.version), python, tuple(blobs))
     data_of_envelope = envelope.to_bytes()
     # What was proved above was read from these values: they must be the ones that a reader gets.
     if Envelope.from_bytes(data_of_envelope, draft.where) != envelope:

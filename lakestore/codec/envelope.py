@@ -1,14 +1,14 @@
 """The envelope: a document without its record tables, and what rebuilds each of them beside its rows.
 
-Bytes: `LSE1`, then one zstd frame of: length of the header (4 bytes, little endian), the header (JSON), and the blobs
-one after the other, their lengths in the header. Blob 0 is the document's text with the record tables cut out.
+Bytes: `LSE1`, then one zstd frame (with a dictionary of its own) of: length of the header (4 bytes, little endian), the
+header (JSON), and the blobs one after the other, their lengths in the header. Blob 0 is the document's text with the
+record tables cut out.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 from lakestore.codec.fit import Meta
@@ -22,6 +22,20 @@ except ImportError:  # before Python 3.14
     from backports import zstd
 
 MAGIC = b"LSE1"
+_WORDS = (
+    rb'{"renderer":1,"profile":["generic",1],"python":false,"regions":[{"at":0,"table":"signals","strategy":"",'
+    rb'"rows":0,"form":"objects","style":{"gaps":[[0,"[","\n    ","\n    ","\n  "],[1,"{","\n      ","\n      ",'
+    rb'"\n    "],[0,"[",""," ",""],[1,"{",""," ",""],[1,"[","","",""]],"colon":": ","comma":",","ascii":false,'
+    rb'"slash":true,"dialect":"python"},"meta":{"t":"struct","c":[{"k":"timestamp","t":"time","f":16,'
+    rb'"m":"[1,"T",1,"",[0],"+00:00"]"},{"k":"symbol","t":"str","f":17},{"k":"price","t":"float","f":18,"n":0,"z":1},'
+    rb'{"k":"size","t":"int","f":19},{"k":"is_open","t":"bool","f":20},{"k":"tag","t":"null","x":21},'
+    rb'{"k":"orders","t":"list","f":22,"e":{"t":"struct","f":23,"c":['
+    rb'"strategy": "","task_id": "","status": "completed","created_at": "2026-01-01T00:00:00Z","params": {"metrics": {'
+    rb'"total_return": "sharpe_ratio": "sortino_ratio": "max_drawdown": "win_rate": "profit_factor": "total_trades": '
+    rb'"initial_capital": 10000.0"key":"["signals"]"}],"key":"["trades"]"}],"key":"["equity_curve"]"}],"blobs":['
+)
+"""What most envelopes hold, known to both sides: it takes 0.3 kB off each. Part of the format, as `MAGIC` names it."""
+_DICTIONARY = zstd.ZstdDict(_WORDS, is_raw=True).as_prefix
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +71,7 @@ class Envelope:
     regions: tuple[StoredRegion, ...]
     profile: tuple[str, int]
     python: bool
-    blobs: Sequence[bytes] = field(default=())
+    blobs: tuple[bytes, ...] = ()
 
     def to_bytes(self) -> bytes:
         """The envelope as it is stored."""
@@ -71,7 +85,9 @@ class Envelope:
         }
         head = json.dumps(header, separators=(",", ":")).encode()
         body = b"".join([len(head).to_bytes(4, "little"), head, *blobs])
-        return MAGIC + bytes(zstd.compress(body, level=12 if len(body) < 1 << 20 else 6))
+        level = 19 if len(body) < 1 << 16 else 12 if len(body) < 1 << 20 else 6
+        options = {zstd.CompressionParameter.compression_level: level}
+        return MAGIC + bytes(zstd.compress(body, options=options, zstd_dict=_DICTIONARY))
 
     @classmethod
     def from_bytes(cls, data: bytes, where: str) -> Envelope:
@@ -83,7 +99,7 @@ class Envelope:
         if data[:4] != MAGIC:
             raise CorruptFileError(f"the envelope of {where} begins with {data[:4]!r}, not {MAGIC!r}")
         try:
-            body = zstd.decompress(data[4:])
+            body = zstd.decompress(data[4:], zstd_dict=_DICTIONARY)
             size = int.from_bytes(body[:4], "little")
             header = json.loads(body[4 : 4 + size])
             if header["renderer"] > RENDERER:
@@ -95,7 +111,7 @@ class Envelope:
                 blobs.append(body[at : at + length])
                 at += length
             regions = tuple(_region(value) for value in header["regions"])
-            return cls(blobs[0], regions, tuple(header["profile"]), header["python"], blobs[1:])
+            return cls(blobs[0], regions, tuple(header["profile"]), header["python"], tuple(blobs[1:]))
         except (zstd.ZstdError, ValueError, KeyError, TypeError, IndexError) as exc:
             raise CorruptFileError(f"the envelope of {where} is damaged: {exc}") from exc
 

@@ -14,9 +14,8 @@ import pyarrow as pa
 from lakestore.codec import times
 from lakestore.codec.envelope import Envelope, StoredRegion
 from lakestore.codec.nodes import Node
+from lakestore.codec.render import without_key
 from lakestore.codec.text import BOM, collector_off
-
-_FORMS = ("objects", "arrays", "scalars", "columns")
 
 
 def document(envelope: Envelope, node_of: Callable[[StoredRegion], Node]) -> Any | None:
@@ -27,10 +26,7 @@ def document(envelope: Envelope, node_of: Callable[[StoredRegion], Node]) -> Any
     Args:
         node_of: reads a record table.
     """
-    if envelope.python or any(
-        region.form not in _FORMS or region.patch is not None or region.original is not None
-        for region in envelope.regions
-    ):
+    if envelope.python or any(region.patch is not None or region.original is not None for region in envelope.regions):
         return None
     with collector_off():
         value = orjson.loads(b"null".join(_pieces(envelope)))
@@ -47,9 +43,17 @@ def document(envelope: Envelope, node_of: Callable[[StoredRegion], Node]) -> Any
 
 
 def table(node: Node, form: str) -> Any:
-    """A record table as Python values in one of the forms `objects`, `arrays`, `scalars`, `columns`."""
-    if form == "columns":
-        return {key: values(child) for key, child in zip(node.keys, node.children, strict=True)}
+    """A record table as Python values in one of the forms of `render.body`."""
+    match form:
+        case "columns":
+            return {key: values(child) for key, child in zip(node.keys, node.children, strict=True)}
+        case "keyed":
+            return dict(zip(_keys(node), values(without_key(node)), strict=True))
+        case "pairs":
+            return dict(zip(_keys(node), values(node.children[1]), strict=True))
+        case "keyed_columns":
+            keys, columns = _keys(node), zip(node.keys[1:], node.children[1:], strict=True)
+            return {key: dict(zip(keys, values(child), strict=True)) for key, child in columns}
     return values(node.children[0] if form == "scalars" else node)
 
 
@@ -84,6 +88,11 @@ def _pieces(envelope: Envelope) -> Iterator[bytes]:
         yield envelope.skeleton[cursor : region.at]
         cursor = region.at
     yield envelope.skeleton[cursor:]
+
+
+def _keys(node: Node) -> list[str]:
+    """The keys of an object, which may be kept as numbers."""
+    return list(map(str, values(node.children[0])))
 
 
 def _floats(node: Node) -> list[Any]:
