@@ -58,8 +58,11 @@ def find(root: Path) -> Home | None:
     return home
 
 
-def make(root: Path, *, partition: Partition, numbers: Numbers, exist_ok: bool) -> Home:
+def make(root: Path, *, partition: Partition, numbers: Numbers, exist_ok: bool) -> tuple[Home, bool]:
     """Make a directory a lake; several processes may try, one of them makes it.
+
+    Returns:
+        The lake, and whether it was made by this call.
 
     Raises:
         AlreadyExistsError: it is one already, and `exist_ok` is false.
@@ -96,4 +99,12 @@ def make(root: Path, *, partition: Partition, numbers: Numbers, exist_ok: bool) 
     found = find(root)
     if found is None:
         raise NotFoundError(f"the lake in {root} was removed while it was made; try again")
-    return found
+    return found, found.lake_id == home.lake_id
+
+
+def unmake(root: Path) -> None:
+    """Take back what `make` made, where nothing was put into it since; directories that others made stay."""
+    with contextlib.suppress(OSError):
+        (root / PRIVATE / NAME).unlink()
+        (root / PRIVATE).rmdir()
+        root.rmdir()

@@ -97,8 +97,8 @@ class Lake:
         """
         config = Config.load(lake=path, dsn=dsn)
         root = config.lake.absolute()
-        made = home.make(root, partition=partition, numbers=numbers, exist_ok=False)
-        return cls(root, config.dsn, made)
+        made, _ = home.make(root, partition=partition, numbers=numbers, exist_ok=False)
+        return cls._first(root, config.dsn, made)
 
     @classmethod
     def open(cls, path: str | os.PathLike[str] | None = None, *, dsn: str | None = None, create: bool = True) -> Self:
@@ -109,8 +109,19 @@ class Lake:
         if found is None:
             if not create:
                 raise NotFoundError(f"there is no lake in {root}; 'lakestore init --lake {root}' makes one")
-            found = home.make(root, partition="day", numbers="decimal", exist_ok=True)
+            found, ours = home.make(root, partition="day", numbers="decimal", exist_ok=True)
+            if ours:
+                return cls._first(root, config.dsn, found)
         return cls(root, config.dsn, found)
+
+    @classmethod
+    def _first(cls, root: Path, dsn: str | None, made: home.Home) -> Self:
+        """Open a lake just made; one whose catalog cannot be opened was none."""
+        try:
+            return cls(root, dsn, made)
+        except BaseException:
+            home.unmake(root)
+            raise
 
     def save(
         self,

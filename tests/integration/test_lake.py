@@ -296,6 +296,14 @@ def test_a_catalog_of_another_lake_is_refused(tmp_path: Path, dsn: str) -> None:
         lakestore.open(tmp_path / "b", dsn=dsn)
 
 
+def test_a_catalog_that_cannot_be_reached_leaves_no_lake_behind(tmp_path: Path) -> None:
+    root = tmp_path / "lake"
+    with pytest.raises(lakestore.CatalogError, match=r"cannot reach the catalog at 127\.0\.0\.1:1/x") as caught:
+        lakestore.open(root, dsn="postgresql://user:secret@127.0.0.1:1/x")
+    assert "secret" not in str(caught.value)
+    assert not root.exists()
+
+
 def test_months_and_doubles_are_chosen_when_a_lake_is_made(tmp_path: Path, dsn: str) -> None:
     with Lake.create(tmp_path / "lake", dsn=dsn, partition="month", numbers="double") as lake:
         lake.save({"strategy": "s", "created_at": "2026-05-17", "signals": [{"x": 1.25}]})
