@@ -146,7 +146,8 @@ class Lake:
             strategy: needed where the document names none.
             status: `completed` where nobody says.
             created_at: a time, or ISO 8601 text; without zone it is UTC. Else the document's, the file's, or now.
-            profile: how to read the document; recognised where it is not given.
+            profile: how to read the document: a profile's name, or the path of a TOML file; recognised where it is
+                not given.
             replace: put it in the place of a result with this id and other content.
             tables: record tables held as columns (pyarrow, pandas, polars, `__arrow_c_stream__`); they become
                 arrays of records in the document, under their names.

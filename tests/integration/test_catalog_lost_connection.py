@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import re
 import select
+import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import psycopg
@@ -17,6 +20,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from lakestore.catalog import Catalog, decided
+from lakestore.catalog.connect import Connections
 from lakestore.errors import CatalogError, CommitUnknownError
 from lakestore.model import FIRST_FIELD_ID, NewColumn
 
@@ -277,7 +281,7 @@ def test_a_look_takes_one_round_trip(proxy: Proxy, lined: Catalog, make_save: Ma
 
 
 def test_a_server_that_is_away_is_named_at_once_and_without_the_password(
-    open_catalog: Callable[..., Catalog], capfd: pytest.CaptureFixture[str]
+    open_catalog: Callable[..., Catalog], capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     started = time.monotonic()
     with pytest.raises(CatalogError) as caught:
@@ -286,6 +290,20 @@ def test_a_server_that_is_away_is_named_at_once_and_without_the_password(
     assert "127.0.0.1:1/backtests" in str(caught.value)
     seen = [str(caught.value), repr(caught.value.__cause__), *capfd.readouterr()]
     assert not any("top-secret" in text for text in seen)
+    assert "Connection refused" in str(caught.value)
+    assert caplog.records == []
+
+
+def test_a_server_that_never_answers_is_named_after_the_timeout_of_the_dsn(
+    open_catalog: Callable[..., Catalog], caplog: pytest.LogCaptureFixture
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        started = time.monotonic()
+        with pytest.raises(CatalogError, match=f"cannot reach the catalog at 127.0.0.1:{port}.*timeout"):
+            open_catalog(f"host=127.0.0.1 port={port} dbname=x user=x connect_timeout=2")
+        assert 1.5 < time.monotonic() - started < 5
+    assert caplog.records == []
 
 
 @pytest.mark.parametrize(
@@ -335,6 +353,60 @@ def test_a_forked_child_uses_connections_of_its_own(catalog: Catalog, make_save:
         assert pipe.read() == b"good"
     os.waitpid(pid, 0)
     assert catalog.get("child") == child_save.result.info
+
+
+ENDS = {
+    "unclosed": "catalog.get('a')",
+    "lent": "lent = connections.take(); lent.__enter__().execute('BEGIN')",
+    "used at exit": "atexit.register(lambda: print(catalog.get('a'))); catalog.get('a')",
+    "querying": "threading.Thread(target=wait, daemon=True).start(); time.sleep(0.2)",
+    "forked": "catalog.get('a'); os.fork() or sys.exit(); os.wait(); catalog.get('a')",
+    "forked and used": "catalog.get('a'); pid = os.fork(); catalog.get('a'); pid and os.wait(); catalog.get('a')",
+}
+
+
+@pytest.mark.parametrize("what", list(ENDS))
+def test_the_interpreter_ends_at_once_and_quietly_with_a_catalog_that_is(what: str, catalog: Catalog, dsn: str) -> None:
+    lines = (
+        "import atexit, os, sys, threading, time, warnings",
+        "from lakestore.catalog import Catalog",
+        "from lakestore.catalog.connect import Connections",
+        "warnings.filterwarnings('ignore', '.*fork', DeprecationWarning)",
+        f"connections = Connections({dsn!r}, where='the lake')",
+        "catalog = Catalog(connections)",
+        "def wait():",
+        "    with connections.take() as conn: conn.execute('SELECT pg_sleep(60)')",
+        ENDS[what],
+    )
+    done = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, timeout=20)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == ("None\n" if what == "used at exit" else "")
+
+
+def test_an_interrupted_wait_costs_no_connection(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lakestore.catalog.connect.WAIT_SECONDS", 2.0)
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    connections = Connections(dsn, where="the lake")
+    try:
+        with ExitStack() as stack:
+            for _ in range(8):
+                stack.enter_context(connections.take())
+            signal.setitimer(signal.ITIMER_REAL, 0.25)
+            with pytest.raises(KeyboardInterrupt), connections.take():
+                time.sleep(1)
+        with ExitStack() as stack:
+            for _ in range(8):
+                stack.enter_context(connections.take()).execute("SELECT 1")
+            with pytest.raises(CatalogError, match="all 8 connections"):
+                stack.enter_context(connections.take())
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+        connections.close()
 
 
 def test_a_closed_catalog_says_so(catalog: Catalog) -> None:

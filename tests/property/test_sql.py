@@ -24,7 +24,7 @@ from tests.strategies import records
 
 relaxed = settings(
     deadline=None,
-    max_examples=int(os.environ.get("LAKESTORE_EXAMPLES", "40")),
+    max_examples=int(os.environ.get("LAKESTORE_EXAMPLES", "20")),
     suppress_health_check=list(HealthCheck),
     # Each step of shrinking would save documents: minutes of it.
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
