@@ -1,21 +1,24 @@
 """Connections to the catalog: made on demand, kept for the next call, never shared with a forked child.
 
-The driver's own pool is not used: it connects in threads of its own, which a fork loses, and tells a caller
-whose server is away nothing but a timeout; here the caller's thread connects and learns the cause at once.
+The driver's own pool keeps them. It connects in a thread of its own and tells a caller whose server is away
+nothing but a timeout; so its connections report why they failed, and callers wait in short steps and look.
 """
 
 from __future__ import annotations
 
+import logging
 import os
-import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any, Final, TypeAlias, TypeVar
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any, Final, Self, TypeAlias, TypeVar
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from psycopg.pq import PipelineStatus, TransactionStatus
+from psycopg.pq import PipelineStatus
+from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
 from lakestore.catalog.failures import is_collision, is_lost, translate
 from lakestore.catalog.sql import queries
@@ -29,6 +32,12 @@ WAIT_SECONDS: Final = 60.0
 """How long a thread waits for one of the process's connections."""
 PATIENCE_SECONDS: Final = 5.0
 """How long a server that was there a moment ago is given to come back (a crash restarts it)."""
+_STEP_SECONDS: Final = 0.1
+_IDLE_SECONDS: Final = 60.0
+"""After this long without need the pool closes one connection: it lends in turn, and few are faster than many."""
+_CLOSE_SECONDS: Final = 0.5
+"""How long a worker that is still trying to connect is waited for."""
+_NAME: Final = "lakestore-catalog"
 _DEFAULTS: Final = {
     "application_name": "lakestore",
     "connect_timeout": "10",
@@ -36,8 +45,8 @@ _DEFAULTS: Final = {
     "tcp_user_timeout": "60000",
 }
 
-# What a forked child inherits is kept, unused: closing it would end the parent's session.
-_inherited: list[Connection] = []
+# A parent's connections and pools, kept unused in a forked child: ending them would end the parent's sessions.
+_inherited: list[object] = []
 
 
 def describe(conninfo: str, where: str) -> str:
@@ -83,6 +92,79 @@ def pipelined(conn: Connection) -> Iterator[None]:
         raise first
 
 
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    at: float
+    cause: psycopg.Error
+
+
+class _Session(psycopg.Connection[tuple[Any, ...]]):
+    """A connection of a pool; the last failure to make one stands in `failures`, where callers look."""
+
+    @classmethod
+    def connect(cls, conninfo: str = "", **kwargs: Any) -> Self:
+        failures: list[_Failure] = kwargs.pop("failures")
+        try:
+            return super().connect(conninfo, **kwargs)
+        except psycopg.Error as exc:
+            failures[:] = [_Failure(time.monotonic(), exc)]
+            raise
+
+
+class _Pool(ConnectionPool[_Session]):
+    """The driver's pool, for one process; a forked child can only forget it."""
+
+    end: Callable[[], object]
+    """Close it; only the first call does."""
+
+    def __init__(self, conninfo: str) -> None:
+        self.pid = os.getpid()
+        self.failures: list[_Failure] = []
+        super().__init__(
+            conninfo,
+            connection_class=_Session,
+            kwargs={"autocommit": True, "prepare_threshold": 0, "failures": self.failures},
+            configure=_configure,
+            min_size=0,
+            max_size=MAX_CONNECTIONS,
+            max_idle=_IDLE_SECONDS,
+            # A caller that still wants a connection asks again; for nobody, the server is not tried on and on.
+            reconnect_timeout=0.0,
+            num_workers=1,
+            name=f"{_NAME}-{id(self):x}",
+            open=False,
+        )
+
+    def __del__(self) -> None:
+        """Do nothing: the threads waited for here may be frozen by the interpreter's end, or another process's."""
+
+
+def _configure(conn: _Session) -> None:
+    try:
+        conn.execute(queries()["session"], prepare=False)
+    except psycopg.Error:
+        conn.close()
+        raise
+
+
+def _end(pool: _Pool) -> None:
+    if pool.pid == os.getpid():
+        # Where garbage is collected in the pool's own worker, that one cannot be waited for.
+        with suppress(RuntimeError):
+            pool.close(_CLOSE_SECONDS)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Say whether a line of the driver's log is to be shown: what befalls our pools is told by our errors."""
+    if record.levelno < logging.WARNING or not isinstance(record.args, tuple):
+        return True
+    names = (record.threadName, *record.args)
+    return not any(isinstance(name, _Session) or str(name).startswith(_NAME) for name in names)
+
+
+logging.getLogger("psycopg.pool").addFilter(_is_news)
+
+
 class Connections:
     """The process's connections to one catalog; safe to use from several threads and after a fork."""
 
@@ -95,23 +177,11 @@ class Connections:
         self._renew()
 
     def _renew(self) -> None:
-        self._pid = os.getpid()
-        self._idle: list[Connection] = []
-        self._slots = threading.BoundedSemaphore(MAX_CONNECTIONS)
-
-    def _enter(self) -> threading.BoundedSemaphore:
-        if self._pid != os.getpid():
-            _inherited.extend(self._idle)
-            self._renew()
-        if self._closed:
-            raise CatalogError(f"the catalog at {self.place} was closed; open the lake again")
-        slots = self._slots
-        if not slots.acquire(timeout=WAIT_SECONDS):
-            raise CatalogError(
-                f"all {MAX_CONNECTIONS} connections to the catalog at {self.place} are busy for {WAIT_SECONDS:.0f} s; "
-                "end long calls in other threads or try again"
-            )
-        return slots
+        pool = _Pool(self._conninfo)
+        pool.end = finalizer = weakref.finalize(self, _end, pool)
+        # Other callbacks of the interpreter's end may still save; what is open then ends with the process.
+        finalizer.atexit = False
+        self._pool = pool
 
     @contextmanager
     def take(self, *, patience: float = 0.0) -> Iterator[Connection]:
@@ -123,63 +193,61 @@ class Connections:
         Raises:
             CatalogError: the server cannot be reached, or this was closed.
         """
-        slots = self._enter()
+        if self._pool.pid != os.getpid():
+            _inherited.append(self._pool)
+            self._renew()
+        pool, conn = self._lend(patience)
         try:
-            try:
-                conn = self._idle.pop()
-            except IndexError:
-                conn = self._connect(patience)
-            try:
-                yield conn
-            finally:
-                self._give_back(conn)
+            yield conn
         finally:
-            slots.release()
+            if pool.pid != os.getpid():
+                _inherited.append(conn)
+            else:
+                if conn.pgconn.pipeline_status != PipelineStatus.OFF:
+                    conn.close()
+                pool.putconn(conn)
 
-    def _connect(self, patience: float) -> Connection:
-        deadline = time.monotonic() + patience
+    def _lend(self, patience: float) -> tuple[_Pool, _Session]:
+        begun = time.monotonic()
         while True:
+            pool = self._pool
+            if self._closed:
+                raise CatalogError(f"the catalog at {self.place} was closed; open the lake again")
             try:
-                conn = psycopg.connect(self._conninfo, autocommit=True, prepare_threshold=0)
-                break
-            except psycopg.Error as exc:
-                if time.monotonic() < deadline:
-                    time.sleep(0.1)
-                    continue
-                fact = str(exc).strip().replace("\n", " ")
-                raise CatalogError(
-                    f"cannot reach the catalog at {self.place}: {fact}; is the server running and the DSN right?"
-                ) from exc
-        try:
-            conn.execute(queries()["session"], prepare=False)
-        except psycopg.Error as exc:
-            conn.close()
-            raise translate(exc, what="open a session", place=self.place) from exc
-        return conn
-
-    def _give_back(self, conn: Connection) -> None:
-        if self._pid != os.getpid():
-            _inherited.append(conn)
-            return
-        info = conn.pgconn
-        if not conn.closed and info.transaction_status in (TransactionStatus.INTRANS, TransactionStatus.INERROR):
-            try:
-                conn.rollback()
-            except psycopg.Error:
-                conn.close()
-        sound = info.transaction_status == TransactionStatus.IDLE and info.pipeline_status == PipelineStatus.OFF
-        if self._closed or not sound:
-            conn.close()
-        else:
-            self._idle.append(conn)
+                if pool.closed:
+                    # Only now its threads begin; one that was ended refuses.
+                    pool.open()
+                return pool, pool.getconn(_STEP_SECONDS)
+            except PoolClosed:
+                continue
+            except PoolTimeout as exc:
+                now = time.monotonic()
+                failed = [failure for failure in pool.failures[-1:] if failure.at >= begun]
+                if failed and now >= begun + patience:
+                    fact = str(failed[0].cause).strip().replace("\n", " ")
+                    raise CatalogError(
+                        f"cannot reach the catalog at {self.place}: {fact}; is the server running and the DSN right?"
+                    ) from failed[0].cause
+                if now >= begun + WAIT_SECONDS:
+                    raise CatalogError(
+                        f"all {MAX_CONNECTIONS} connections to the catalog at {self.place} are busy for "
+                        f"{WAIT_SECONDS:.0f} s; end long calls in other threads or try again"
+                    ) from exc
+            except BaseException as exc:
+                # An interrupted wait stays in the pool's queue, and the connection it is given would be lost.
+                self.forget_idle()
+                if isinstance(exc, RuntimeError):
+                    raise CatalogError(
+                        f"cannot connect to the catalog at {self.place}: {exc}; open the lake earlier"
+                    ) from exc
+                raise
 
     def forget_idle(self) -> None:
         """Close the idle connections: one was found lost, and the others are likely of the same server."""
-        while self._idle:
-            try:
-                self._idle.pop().close()
-            except IndexError:
-                return
+        # Not drained: that connects anew in the background, maybe still to the server that goes away.
+        lost = self._pool
+        self._renew()
+        lost.end()
 
     def run(self, what: str, work: Callable[[Connection], T]) -> T:
         """Call `work` with a connection; once more on a fresh one if the connection was lost.
@@ -212,5 +280,4 @@ class Connections:
     def close(self) -> None:
         """Close the idle connections; those lent are closed when they come back. Calling it twice is fine."""
         self._closed = True
-        if self._pid == os.getpid():
-            self.forget_idle()
+        self._pool.end()

@@ -34,7 +34,7 @@ _OF_ONE_FILE = (InvalidInputError, NotFoundError, AlreadyExistsError, ConflictEr
 @click.option("--strategy", help="The strategy, where the document does not name it.")
 @click.option("--status", help="The status; by default the document's own, else 'completed'.")
 @click.option("--created-at", help="When the run was made, ISO 8601; by default the document's time, else the file's.")
-@click.option("--profile", help="How to read the document: a name such as 'freqtrade', or a TOML file; recognised by default.")
+@click.option("--profile", help="How to read it: a name such as 'freqtrade', or a TOML file; recognised by default.")
 @click.option("--replace", is_flag=True, help="Put it in the place of a result with the same id and other content.")
 @click.option("-q", "--quiet", is_flag=True, help="Print the task ids alone, one a line.")
 @lake_options

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import select
@@ -381,6 +382,23 @@ def test_the_interpreter_ends_at_once_and_quietly_with_a_catalog_that_is(what: s
     done = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, timeout=20)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == ("None\n" if what == "used at exit" else "")
+
+
+def test_a_forgotten_catalog_keeps_no_thread_and_no_session(dsn: str) -> None:
+    threads = set(threading.enumerate())
+    connections = Connections(dsn, where="the lake")
+    with connections.take() as conn:
+        conn.execute("SELECT 1")
+    del connections, conn
+    gc.collect()
+    assert set(threading.enumerate()) <= threads
+    with psycopg.connect(dsn) as other:
+        query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        deadline = time.monotonic() + 5
+        while other.execute(query).fetchone() != (0,):
+            assert time.monotonic() < deadline
+            other.rollback()
+            time.sleep(0.02)
 
 
 def test_an_interrupted_wait_costs_no_connection(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
