@@ -34,7 +34,7 @@ _ROUNDS = 12
 _ENTRY = 64
 """Bytes that another column takes in a footer, on the scale of a sample."""
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
-_CLOSING = re.compile(rb"([ \t\r\n]*)[\]}]")
+_CLOSING = re.compile(rb"([ \t\r\n]*)([\]}])")
 _OPENING = re.compile(rb"(?:\xef\xbb\xbf)?[ \t\r\n]*(?=[\[{])")
 
 
@@ -79,7 +79,8 @@ class Encoded:
 class Draft:
     """A document read: its text, its value, its profile and its record tables.
 
-    `python`: Python's `json` read it; `exact`: so that nothing differs from what `json` reads.
+    `python`: Python's `json` read it; `exact`: so that nothing differs from what `json` reads; `escapes`: whether its
+    writer escaped what is beyond ASCII, and the slash.
     """
 
     text: bytes
@@ -89,6 +90,7 @@ class Draft:
     regions: list[Region]
     python: bool
     exact: bool
+    escapes: tuple[bool, bool] = (False, False)
 
 
 def read(
@@ -202,14 +204,14 @@ def _draft(
 def _attempt(draft: Draft, schema: Schema, task_id: str, strategy: str, decimals: bool) -> Encoded | None:
     """One attempt; None when a quick one did not give the text back."""
     places = text.locate(draft.text, {region.path for region in draft.regions}) if draft.exact else {}
-    ascii, slash = style.escapes(draft.text)
+    draft.escapes = style.escapes(draft.text)
     parts: list[Part] = []
     blobs: list[bytes] = []
     stored: list[StoredRegion] = []
     pieces: list[bytes] = []
-    cursor = cost = size = 0
+    fidelity = Fidelity("style")
+    cursor = size = 0
     before: Path = ()
-    kind: Any = "style"
     for region in sorted(draft.regions, key=lambda region: places.get(region.path, (0, 0))):
         guess = region.start if region.start is not None else _guess(draft.text, region.path, before, cursor)
         before = region.path
@@ -222,48 +224,30 @@ def _attempt(draft: Draft, schema: Schema, task_id: str, strategy: str, decimals
         data = _file(task_id, region.node.n, columns, table, used)
         # The proof begins with the bytes that will be written.
         back = fit.read(meta, parquet.from_buffer(data, draft.where), region.node.n, own)
-        written, end = _written(draft, start, back, region.form, ascii, slash)
-        if end is None and not draft.exact:
+        proof = _prove(draft, region, back, meta, own, start, stop)
+        if proof is None:
             return None
-        difference: dict[str, Any] = {}
-        if end is None:
-            assert stop is not None
-            own = list(own)
-            exceptions = refine(draft.text[start:stop], back, meta, written, region.form, own)
-            if exceptions is not None:
-                cost += exceptions
-                kind = "patched" if exceptions and kind == "style" else kind
-                written, end = _written(draft, start, back, region.form, ascii, slash)
-        if end is None:
-            assert stop is not None
-            end = stop
-            what, blob = _difference(draft.text[start:stop], back, region.form, written)
-            difference[what] = len(blobs) + len(own)
-            own = [*own, blob]
-            cost += len(blob)
-            kind = "original" if what == "original" or kind == "original" else "patched"
-        if region.given is not None:
-            whole, blob = _arrow(region.given, back)
-            difference |= {"arrow": len(blobs) + len(own), "arrow_exact": whole}
-            own = [*own, blob]
+        fidelity = _worse(fidelity, proof.fidelity)
         pieces.append(draft.text[cursor:start])
         size += start - cursor
+        cursor = proof.stop
+        holder = region.strategy or strategy
         stored.append(
             StoredRegion(
                 at=size,
                 table=table.name,
-                strategy=region.strategy or strategy,
+                strategy=holder,
                 rows=region.node.n,
                 form=region.form,
-                style=written,
+                style=proof.style,
                 meta=_shifted(meta, len(blobs)),
                 key=json.dumps(list(region.path)),
-                **difference,
+                arrow_exact=proof.arrow_exact,
+                **{name: place + len(blobs) for name, place in proof.kept.items()},
             )
         )
         blobs += own
-        parts.append(Part(table.name, region.strategy or strategy, region.node.n, data))
-        cursor = end
+        parts.append(Part(table.name, holder, region.node.n, data))
     skeleton = b"".join([*pieces, draft.text[cursor:]])
     python = draft.python or text.has_long_integer(skeleton)
     envelope = Envelope(skeleton, tuple(stored), (draft.profile.name, draft.profile.version), python, tuple(blobs))
@@ -271,7 +255,56 @@ def _attempt(draft: Draft, schema: Schema, task_id: str, strategy: str, decimals
     # What was proved above was read from these values: they must be the ones that a reader gets.
     if Envelope.from_bytes(data_of_envelope, draft.where) != envelope:
         raise CorruptFileError(f"the envelope of {draft.where} does not read back as written; nothing was saved")
-    return Encoded(tuple(parts), data_of_envelope, Fidelity(kind, cost))
+    return Encoded(tuple(parts), data_of_envelope, fidelity)
+
+
+@dataclass(frozen=True, slots=True)
+class _Proof:
+    """That a record table gives its text back: where that ends, in which style, and with the help of what.
+
+    `kept` names blobs of the envelope (`patch`, `original`, `arrow`) by their places among the table's own.
+    """
+
+    stop: int
+    style: Style
+    fidelity: Fidelity
+    kept: Mapping[str, int]
+    arrow_exact: bool
+
+
+def _prove(
+    draft: Draft, region: Region, back: Node, meta: fit.Meta, own: list[bytes], start: int, stop: int | None
+) -> _Proof | None:
+    """The proof for one record table as read back; `meta` and `own` get what it needs. None: a quick one failed."""
+    kept: dict[str, int] = {}
+    fidelity = Fidelity("style")
+    written, end = _written(draft, start, back, region.form)
+    if end is None:
+        if stop is None:
+            return None
+        exceptions = refine(draft.text[start:stop], back, meta, written, region.form, own)
+        if exceptions is not None:
+            fidelity = Fidelity("patched" if exceptions else "style", exceptions)
+            written, end = _written(draft, start, back, region.form)
+    if end is None:
+        assert stop is not None
+        end = stop
+        what, blob = _difference(draft.text[start:stop], back, region.form, written)
+        fidelity = _worse(fidelity, Fidelity("original" if what == "original" else "patched", len(blob)))
+        kept[what] = len(own)
+        own.append(blob)
+    whole = False
+    if region.given is not None:
+        whole, blob = _arrow(region.given, back)
+        kept["arrow"] = len(own)
+        own.append(blob)
+    return _Proof(end, written, fidelity, kept, whole)
+
+
+def _worse(one: Fidelity, other: Fidelity) -> Fidelity:
+    """Both together: the kind that keeps more beside the rows, and the bytes of both."""
+    kinds = ("style", "patched", "original")
+    return Fidelity(max(one.kind, other.kind, key=kinds.index), one.bytes + other.bytes)
 
 
 def _file(
@@ -306,16 +339,18 @@ def _guess(source: bytes, path: Path, before: Path, cursor: int) -> int | None:
     return cursor
 
 
-def _written(draft: Draft, start: int, node: Node, form: str, ascii: bool, slash: bool) -> tuple[Style, int | None]:
+def _written(draft: Draft, start: int, node: Node, form: str) -> tuple[Style, int | None]:
     """The style in which a node gives the text from `start` on, and where that ends; None where no style does."""
     source = draft.text
+    ascii, slash = draft.escapes
     found = style.detect(source, start, ascii=ascii, slash=slash, thorough=draft.exact)
+    bracket = render.brackets(form)[1]
     for dialect in _dialects(source, start, node):
         tried = replace(found, dialect=dialect)
         at = _same(source, start, render.body(node, tried, form))
         # The white space before the closing bracket is beyond the sample: it is read where the rows end.
         closing = None if at is None else _CLOSING.match(source, at)
-        if closing is not None:
+        if closing is not None and closing[2] == bracket.encode():
             return tried.closed(closing[1].decode()), closing.end()
     return found, None
 

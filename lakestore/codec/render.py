@@ -31,8 +31,13 @@ _ZEROS = pa.array(["0" * count for count in range(128)])
 def table(node: Node, style: Style, form: str) -> Iterator[memoryview]:
     """The text of a record table, in pieces; see `body` for its forms."""
     yield from body(node, style, form)
-    bracket = "]" if form in _ARRAYS else "}"
-    yield memoryview((style.at(0, "[" if bracket == "]" else "{").close + bracket).encode())
+    pair = brackets(form)
+    yield memoryview((style.at(0, pair[0]).close + pair[1]).encode())
+
+
+def brackets(form: str) -> str:
+    """The opening and the closing bracket of a record table's container."""
+    return "[]" if form in _ARRAYS else "{}"
 
 
 def body(node: Node, style: Style, form: str) -> Iterator[memoryview]:
@@ -42,10 +47,10 @@ def body(node: Node, style: Style, form: str) -> Iterator[memoryview]:
     arrays), `keyed` (object whose keys are the records' first column), `pairs` (object whose keys and values are the
     two columns), `keyed_columns` (object of objects, whose keys are the first column).
     """
-    bracket = "[" if form in _ARRAYS else "{"
-    gaps = style.at(0, bracket)
+    opening = brackets(form)[0]
+    gaps = style.at(0, opening)
     separator = style.comma + gaps.item
-    yield memoryview((bracket + gaps.open).encode())
+    yield memoryview((opening + gaps.open).encode())
     if form == "columns":
         yield from _columns(node, style, separator)
     elif form == "keyed_columns":

@@ -64,3 +64,15 @@ def test_compact_records_without_oddities_need_no_more_than_their_style(tables: 
     source = text.serialise({f"table{place}": rows for place, rows in enumerate(tables)})
     stored = store(source, MemorySchema())
     assert stored.encoded.fidelity.kind == "style", stored.encoded.fidelity
+
+
+@relaxed
+@given(texts(), st.data())
+def test_a_text_inside_a_text_is_not_taken_for_a_table(source: bytes, data: st.DataObject) -> None:
+    """Regions are first looked for by their keys: the same bytes inside of a string must not mislead the proof."""
+    inner = source.decode("utf-8-sig")
+    decoy = json.dumps(
+        {"note": inner, "rows": [{"v": 1}], "quoted": '"rows": [{"v":1}]'}, ensure_ascii=data.draw(st.booleans())
+    )
+    text = f'{{"before": {decoy}, "rows": {inner}, "after": {decoy}}}'.encode()
+    assert store(text, MemorySchema()).text() == text
