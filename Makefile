@@ -58,7 +58,7 @@ $(VENV15)/.stamp: pyproject.toml .ci/venv
 	@sh .ci/venv $(VENV15) -e '.[test]' 'duckdb==1.5.*'
 
 clean:
-	rm -rf $(VENV) $(VENV15) .demo dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV15) $(VENVFUZZ) .demo dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: fuzz

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from lakestore import parquet
 from lakestore.codec import numbers, render, times
-from lakestore.codec.columnise import split
+from lakestore.codec.columnise import TooDeepError, split
 from lakestore.codec.nodes import Key, Node
 from lakestore.codec.times import TimeFormat
 from lakestore.model import Column, LakeTable, NewColumn, SqlType
@@ -375,7 +375,10 @@ def _parted(node: Node, odd: pa.Array | None, column: Column) -> tuple[Node, pa.
     if family is None or (odd is None and node.kind != "int"):
         return None
     texts = _merge(render.texts(node), odd)
-    parted = split([None if text is None else json.loads(text) for text in texts.to_pylist()], family)
+    try:
+        parted = split([None if text is None else json.loads(text) for text in texts.to_pylist()], family)
+    except TooDeepError:
+        return None
     return None if parted is None else (_without_odd(parted), parted.odd)
 
 

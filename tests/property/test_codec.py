@@ -76,3 +76,13 @@ def test_a_text_inside_a_text_is_not_taken_for_a_table(source: bytes, data: st.D
     )
     text = f'{{"before": {decoy}, "rows": {inner}, "after": {decoy}}}'.encode()
     assert store(text, MemorySchema()).text() == text
+
+
+@relaxed
+@given(st.integers(55, 85), st.integers(55, 85))
+def test_values_around_the_deepest_that_have_a_column_meet_columns_of_other_types(first: int, second: int) -> None:
+    schema = MemorySchema()
+    for depth in (0, first, second, 0):
+        deep = "[" * depth + "1" + "]" * depth
+        source = f'[{{"v": {deep}}}, {{"v": 1}}, {{"w": {{"x": {deep}}}}}]'.encode()
+        assert store(source, schema).text() == source
