@@ -25,7 +25,7 @@ _SAMPLE = 2_048
 """Values that an encoding is chosen by."""
 _TRIAL = 32
 """Values from which encodings are tried at all."""
-_SMALL = 4_096
+_SMALL = 16_384
 """Rows up to which a file is compressed thoroughly."""
 DICTIONARY = "DICTIONARY"
 _PACKED = (DICTIONARY, "DELTA_BINARY_PACKED", "PLAIN", "BYTE_STREAM_SPLIT")
