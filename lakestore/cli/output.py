@@ -28,6 +28,8 @@ _CUT = 80
 
 _SAMPLE = 1000
 """A table's column widths come from this many first rows, so that a long answer is not held in memory."""
+_WIDEST = 72
+"""Characters up to which a cell widens its column."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +191,11 @@ def _print_table(fields: Sequence[Field], rows: Iterable[Sequence[Any]]) -> None
         if not widths:
             names = [_cell(field.name, terminal) for field in fields]
             columns = zip(*cells, strict=True) if cells else [()] * len(fields)
-            widths = [max(map(cell_len, [name, *column])) for name, column in zip(names, columns, strict=True)]
+            # A cell far longer than the others sticks out of its line instead of padding all of them.
+            widths = [
+                max([cell_len(name), *(size for size in map(cell_len, column) if size <= _WIDEST)])
+                for name, column in zip(names, columns, strict=True)
+            ]
             head = _line(names, widths, fields)
             write((f"\x1b[1m{head}\x1b[0m" if colored(sys.stdout) else head) + "\n")
             write("  ".join("-" * width for width in widths) + "\n")
