@@ -7,6 +7,7 @@ metadata) is enough to make the catalog anew.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -234,8 +235,11 @@ def choose(columns: Sequence[tuple[pa.Field, pa.Array]]) -> Choice:
     """
     chosen: dict[str, str] = {}
     trials: dict[int, list[tuple[str, str, pa.Array]]] = {}
-    for path, leaf in [leaf for item, array in columns for leaf in _leaves(item.name, array)]:
-        among = _candidates(leaf.type)
+    leaves = [leaf for item, array in columns for leaf in _leaves(item.name, array)]
+    shared = Counter(path for path, _ in leaves)
+    for path, leaf in leaves:
+        # A key `a.b` and a key `b` inside `a` have one path for the writer: PLAIN suits every type.
+        among = _candidates(leaf.type) if shared[path] == 1 else ("PLAIN",)
         chosen[path] = among[0]
         if len(among) > 1 and len(leaf) >= _TRIAL:
             sample = _sample(leaf)

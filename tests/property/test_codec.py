@@ -86,3 +86,13 @@ def test_values_around_the_deepest_that_have_a_column_meet_columns_of_other_type
         deep = "[" * depth + "1" + "]" * depth
         source = f'[{{"v": {deep}}}, {{"v": 1}}, {{"w": {{"x": {deep}}}}}]'.encode()
         assert store(source, schema).text() == source
+
+
+@relaxed
+@given(records(), st.integers(1, 400))
+def test_tables_long_enough_for_encodings_to_be_tried_come_back(rows: list[dict[str, Any]], times: int) -> None:
+    """Drawn records are few; repeated, they go through the trial of encodings and the sorting of rows."""
+    source = text.serialise({"rows": rows * times, "pairs": {"a.b": 1}})
+    schema = MemorySchema()
+    assert store(source, schema).text() == source
+    assert store(source, schema, decimals=False).text() == source

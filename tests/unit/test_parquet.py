@@ -10,7 +10,7 @@ from lakestore import parquet
 from lakestore.codec import encode, text
 from lakestore.errors import CorruptFileError
 from lakestore.model import LakeTable
-from tests.schemas import MemorySchema
+from tests.schemas import MemorySchema, store
 
 
 def test_a_footer_and_its_schema_say_all_of_the_columns_that_the_result_touched() -> None:
@@ -47,3 +47,10 @@ def test_rows_are_read_from_the_row_groups_that_hold_them(monkeypatch: pytest.Mo
 def test_what_is_no_parquet_is_a_corrupt_file() -> None:
     with pytest.raises(CorruptFileError, match="data file x is not readable Parquet"):
         parquet.from_buffer(b"PAR1 and then nothing PAR1", "x")
+
+
+def test_a_key_with_a_dot_beside_a_nested_key_of_the_same_path_is_kept() -> None:
+    for nested, dotted in ((1.1, True), ("x", 0.3), (2**40, None), ([1.5], "y")):
+        rows = [{"a.b": dotted, "a": {"b": nested}, "a.b.list.element": place / 7} for place in range(100)]
+        source = text.serialise({"rows": rows})
+        assert store(source, MemorySchema()).text() == source
