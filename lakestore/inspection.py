@@ -18,8 +18,8 @@ from lakestore.codec.profile import Path, Profile, Unit
 from lakestore.errors import InvalidInputError
 from lakestore.home import Home
 from lakestore.identity import Identity, digest, identify, uuid7
-from lakestore.model import Fidelity, LakeTable, ResultInfo
-from lakestore.saving import Source, source_of
+from lakestore.model import Fidelity, LakeTable
+from lakestore.saving import Source, described, source_of
 
 _STATED = ("task_id", "status", "created_at", "params", "metrics")
 
@@ -144,20 +144,6 @@ def _identity(draft: Draft, source: Source) -> tuple[Identity | None, str | None
 
 def _own_row(draft: Draft, encoded: Encoded, identity: Identity, home: Home) -> int:
     """Bytes of the result's row in the lake's table `results`."""
-    info = ResultInfo(
-        task_id=identity.task_id,
-        strategy=identity.strategy,
-        status=identity.status,
-        created_at=identity.created_at,
-        file_size=0,
-        json_size=len(draft.text),
-        run_date=layout.run_date(identity.created_at, home.partition),
-        strategies=identity.strategies,
-        sha256=digest(draft.text),
-        profile=draft.profile.name,
-        fidelity=encoded.fidelity,
-        write_id=uuid7(),
-        saved_at=identity.created_at,
-        tables={part.table: part.rows for part in encoded.parts},
-    )
+    day = layout.run_date(identity.created_at, home.partition)
+    info = described(draft, encoded, identity, digest(draft.text), day, write_id=uuid7(), saved_at=identity.created_at)
     return len(record.to_buffer(info, encoded.envelope, replaces=None, zone_assumed=identity.zone_assumed))

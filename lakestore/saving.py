@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import replace as replace_fields
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import pyarrow as pa
 from lakestore import layout, record
 from lakestore.catalog import Catalog
 from lakestore.codec import encode, text
-from lakestore.codec.encode import Draft
+from lakestore.codec.encode import Draft, Encoded
 from lakestore.codec.known import known
 from lakestore.errors import (
     AlreadyExistsError,
@@ -176,7 +177,6 @@ class Saver:
             decimals=self.home.numbers == "decimal",
         )
         day = layout.run_date(identity.created_at, self.home.partition)
-        rows: dict[str, int] = {}
         files: list[NewFile] = []
         data: list[pa.Buffer] = []
 
@@ -186,28 +186,8 @@ class Saver:
             data.append(buffer)
 
         for part in encoded.parts:
-            rows[part.table] = rows.get(part.table, 0) + part.rows
             add(part.table, layout.check_strategy(part.strategy), part.rows, part.data)
-        params = draft.profile.first(draft.value, "params")
-        metrics = draft.profile.first(draft.value, "metrics")
-        info = ResultInfo(
-            task_id=identity.task_id,
-            strategy=identity.strategy,
-            status=identity.status,
-            created_at=identity.created_at,
-            file_size=0,
-            json_size=len(draft.text),
-            run_date=day,
-            strategies=identity.strategies,
-            sha256=sha,
-            profile=draft.profile.name,
-            fidelity=encoded.fidelity,
-            write_id=self.new_id(),
-            saved_at=self.now(),
-            tables=rows,
-            params=params if isinstance(params, dict | list) else None,
-            metrics=metrics if isinstance(metrics, dict | list) else None,
-        )
+        info = described(draft, encoded, identity, sha, day, write_id=self.new_id(), saved_at=self.now())
         add(
             layout.RESULTS,
             identity.strategy,
@@ -216,7 +196,35 @@ class Saver:
         )
         info = replace_fields(info, file_size=sum(file.bytes for file in files))
         spans = tuple(RowSpan(f.path, f.table, f.strategy, 0, f.rows, f.sha256, f.bytes) for f in files)
-        return NewResult(info, spans, searchable(params), searchable(metrics), replaces), files, data
+        return NewResult(info, spans, searchable(info.params), searchable(info.metrics), replaces), files, data
+
+
+def described(
+    draft: Draft, encoded: Encoded, identity: Identity, sha: str, day: date, *, write_id: UUID, saved_at: datetime
+) -> ResultInfo:
+    """What the catalog is to know of a result; the size of its files is not known yet."""
+    rows: Counter[str] = Counter()
+    for part in encoded.parts:
+        rows[part.table] += part.rows
+    params, metrics = (draft.profile.first(draft.value, name) for name in ("params", "metrics"))
+    return ResultInfo(
+        task_id=identity.task_id,
+        strategy=identity.strategy,
+        status=identity.status,
+        created_at=identity.created_at,
+        file_size=0,
+        json_size=len(draft.text),
+        run_date=day,
+        strategies=identity.strategies,
+        sha256=sha,
+        profile=draft.profile.name,
+        fidelity=encoded.fidelity,
+        write_id=write_id,
+        saved_at=saved_at,
+        tables=dict(rows),
+        params=params if isinstance(params, dict | list) else None,
+        metrics=metrics if isinstance(metrics, dict | list) else None,
+    )
 
 
 def _differing(found: ResultInfo, identity: Identity) -> list[str]:

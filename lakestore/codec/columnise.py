@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from lakestore.codec import times
 from lakestore.codec.nodes import Mask, Node, offsets_of
+from lakestore.codec.numbers import EXACT
 
 MAX_KEYS = 512
 """A struct of more keys is kept as JSON text: a Parquet footer costs about 100 bytes a column."""
@@ -27,8 +28,6 @@ MAX_DEPTH = 12
 """Levels of nesting inside a record, beyond which values are kept as JSON text."""
 MAX_TEXT_DEPTH = 64
 """Levels inside such a text, beyond which the record table is not lifted: the renderer calls itself for each level."""
-EXACT = 2**53
-"""Integers up to here are exact as doubles."""
 
 _NONE = type(None)
 

@@ -24,7 +24,6 @@ from lakestore.codec.nodes import Key, Node
 from lakestore.codec.times import TimeFormat
 from lakestore.model import Column, LakeTable, NewColumn, SqlType
 
-EXACT = 2**53
 SIBLING = "#json"
 MAX_NEGATIVE_ZEROS = 0.02
 """Share of −0.0 up to which a column still is kept as decimals, their places in the envelope."""
@@ -147,7 +146,7 @@ class Fit:
                 array = pa.StructArray.from_arrays([a for _, a in members], fields=[f for f, _ in members], mask=mask)
                 return (_field(column, array.type), array), meta | inner
             case "int", "BIGINT" | "DOUBLE":
-                if _magnitude(node.array) > EXACT:
+                if _magnitude(node.array) > numbers.EXACT:
                     if target == "DOUBLE":
                         return None
                     if not column.wide:

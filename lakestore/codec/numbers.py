@@ -22,6 +22,7 @@ Ints = npt.NDArray[np.int64]
 MAX_SCALE = 12
 """Decimals tried for scaled integers; a double has 15 that survive."""
 EXACT = 2**53
+"""Integers up to here are exact as doubles."""
 _PLAIN_LOW = -5
 """Exponent down to which orjson writes doubles without one."""
 

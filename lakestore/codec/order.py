@@ -57,8 +57,7 @@ def proposed(columns: Sequence[tuple[pa.Field, pa.Array]]) -> Order | None:
     codes = chosen.dictionary_encode().indices
     if codes.null_count:
         return None
-    order = np.argsort(codes.to_numpy(), kind="stable").astype(np.int64)
-    return order
+    return np.argsort(codes.to_numpy(), kind="stable").astype(np.int64)
 
 
 def _is_number(kind: pa.DataType) -> bool:

@@ -133,11 +133,16 @@ def _numbers(node: Node, meta: Meta, texts: pa.Array, style: Style, blobs: list[
 
 def _wrong(node: Node, texts: pa.Array, style: Style) -> list[int]:
     """Places whose text is not the one in the document."""
-    plain = node.slice(0, node.n)
-    plain.odd, plain.overrides = None, {}
-    differs = pc.fill_null(pc.not_equal(render.texts(plain, style), texts), False)
+    differs = pc.fill_null(pc.not_equal(_ruled(node, style), texts), False)
     places: list[int] = pc.indices_nonzero(differs).to_pylist()
     return places
+
+
+def _ruled(node: Node, style: Style) -> pa.StringArray:
+    """The texts that the column's rule gives, without exceptions and values of other kinds."""
+    plain = node.slice(0, node.n)
+    plain.odd, plain.overrides = None, {}
+    return render.texts(plain, style)
 
 
 def _rules(texts: pa.Array) -> list[tuple[str, int]]:
@@ -154,11 +159,9 @@ def _rules(texts: pa.Array) -> list[tuple[str, int]]:
 
 
 def _zeros(node: Node, texts: pa.Array, style: Style) -> Any:
-    """How many zeros each text has more (or, from 128, fewer) than the renderer writes; None: not that alone."""
-    plain = node.slice(0, node.n)
-    plain.odd, plain.overrides = None, {}
-    mine = render.texts(plain, style)
-    more = pc.fill_null(pc.subtract(pc.utf8_length(texts), pc.utf8_length(mine)), 0).to_numpy(zero_copy_only=False)
+    """How many zeros each text has more than the renderer writes; None: it is not that alone."""
+    longer = pc.subtract(pc.utf8_length(texts), pc.utf8_length(_ruled(node, style)))
+    more = pc.fill_null(longer, 0).to_numpy(zero_copy_only=False)
     if more.min(initial=0) < 0 or more.max(initial=0) > 100:
         return None
     return more.astype(np.uint8)
