@@ -246,3 +246,86 @@ COPY (
            (extract(epoch FROM saved_at) * 1000000)::bigint, params::text, metrics::text, tables::text, write_id
     FROM backtest_results ORDER BY created_at DESC, task_id
 ) TO STDOUT (FORMAT csv)
+
+
+-- Upkeep: what was let go, what is there, what is to be checked.
+
+-- name: clock
+-- What was let go is dated by this clock: only by the same one can it be old enough.
+SELECT now()
+
+-- name: expired_results
+SELECT let_go_at, write_id, task_id FROM deleted_results
+WHERE let_go_at < %(before)s AND (let_go_at, write_id) > (coalesce(%(after_time)s::timestamptz, '-infinity'), %(after_id)s)
+ORDER BY let_go_at, write_id LIMIT %(limit)s
+
+-- name: forget_results
+DELETE FROM deleted_results WHERE write_id = ANY (%(write_ids)s) AND let_go_at < %(before)s
+
+-- name: expired_files
+-- Not what a younger version has rows in: it can still be brought back.
+SELECT f.let_go_at, f.file_id, f.path, f.bytes FROM data_files f
+WHERE f.let_go_at < %(before)s AND (f.let_go_at, f.file_id) > (coalesce(%(after_time)s::timestamptz, '-infinity'), %(after_id)s)
+  AND NOT EXISTS (SELECT FROM result_files s JOIN deleted_results d USING (write_id)
+                  WHERE s.file_id = f.file_id AND d.let_go_at >= %(before)s)
+ORDER BY f.let_go_at, f.file_id LIMIT %(limit)s
+
+-- name: lock_expired_files
+SELECT file_id FROM data_files WHERE file_id = ANY (%(file_ids)s) AND let_go_at < %(before)s
+ORDER BY file_id FOR UPDATE
+
+-- name: forget_dead_rows
+DELETE FROM dead_rows WHERE file_id = ANY (%(file_ids)s)
+
+-- name: forget_spans
+DELETE FROM result_files WHERE file_id = ANY (%(file_ids)s)
+
+-- name: forget_files
+DELETE FROM data_files WHERE file_id = ANY (%(file_ids)s)
+
+-- name: known_files
+SELECT file_id FROM data_files WHERE file_id = ANY (%(file_ids)s)
+
+-- name: known_paths
+SELECT path FROM data_files WHERE path = ANY (%(paths)s)
+
+-- name: is_live_path
+SELECT EXISTS (SELECT FROM data_files WHERE path = %(path)s AND let_go_at IS NULL)
+
+-- name: claim_paths
+-- A file that the catalog does not know is let go before it is deleted: whoever wrote it can no longer commit it.
+INSERT INTO data_files (path, table_name, strategy, run_date, rows, bytes, sha256, let_go_at)
+SELECT c.*, 0, 0, decode(repeat('00', 32), 'hex'), now()
+FROM unnest(%(path)s::text[], %(table)s::text[], %(strategy)s::text[], %(run_date)s::date[]) AS c
+ON CONFLICT (path) DO NOTHING
+RETURNING path
+
+-- name: needed_tombstones
+-- Versions of which the lake may still hold the row, or that can still be brought back.
+SELECT w.write_id FROM unnest(%(write_ids)s::uuid[]) AS w (write_id)
+WHERE EXISTS (SELECT FROM result_files s WHERE s.write_id = w.write_id)
+   OR EXISTS (SELECT FROM deleted_results d WHERE d.write_id = w.write_id)
+   OR EXISTS (SELECT FROM backtest_results r WHERE r.write_id = w.write_id)
+
+-- name: live_task_ids
+SELECT task_id FROM backtest_results WHERE task_id > %(after)s ORDER BY task_id LIMIT %(limit)s
+
+-- name: some_task_ids
+SELECT task_id FROM backtest_results ORDER BY random() LIMIT %(limit)s
+
+-- name: let_go_versions
+SELECT let_go_at, reason, {result_columns}
+FROM (
+    SELECT d.let_go_at, d.reason, r.*
+    FROM deleted_results d CROSS JOIN LATERAL jsonb_populate_record(NULL::backtest_results, d.row) AS r
+    WHERE d.task_id = %(task_id)s
+) AS versions
+ORDER BY let_go_at DESC, write_id DESC
+
+-- name: let_go_spans
+-- Of each place the newest file: compaction may have copied the rows before they were let go.
+SELECT DISTINCT ON (f.table_name, f.strategy)
+       f.path, f.table_name, f.strategy, s.first_row, s.rows, f.sha256, f.bytes
+FROM result_files s JOIN data_files f USING (file_id)
+WHERE s.write_id = %(write_id)s
+ORDER BY f.table_name, f.strategy, f.file_id DESC

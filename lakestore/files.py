@@ -7,9 +7,12 @@ directory (and of the parents of directories just made). On return the file surv
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -20,6 +23,19 @@ class Bytes(Protocol):
     """Anything with the buffer protocol: bytes, memoryview, `pyarrow.Buffer`."""
 
     def __buffer__(self, flags: int, /) -> memoryview: ...
+
+
+_ROUNDS = 10
+"""How often a folder is made anew that somebody removes, being empty, before a file stands in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A file that is there: its name, its size, and when it was last written (UTC)."""
+
+    name: str
+    bytes: int
+    modified: datetime
 
 
 class Files:
@@ -45,10 +61,9 @@ class Files:
         try:
             for name, data in items:
                 folder, _, base = name.rpartition("/")
-                self._ensure(folder)
                 temp = f"{folder}/.{base}.{secrets.token_hex(4)}.tmp"
                 temporary.append((temp, name))
-                self._create(temp, data)
+                self._place(folder, temp, data)
             for temp, name in temporary:
                 self._rename(temp, name)
                 done.append(name)
@@ -56,8 +71,6 @@ class Files:
                 # A rename is durable only once its directory is synced.
                 self._sync_folder(folder)
         except OSError as exc:
-            # A folder removed by somebody else is looked for again next time.
-            self._known.clear()
             for leftover in [temp for temp, _ in temporary] + done:
                 with contextlib.suppress(OSError):
                     os.unlink(self.path(leftover))
@@ -80,26 +93,94 @@ class Files:
             raise StorageError(f"cannot read {self.path(name)}: {exc.strerror or exc}") from exc
 
     def remove(self, names: Iterable[str]) -> None:
-        """Remove files that nobody can know of; one that is gone already is fine.
+        """Remove files, durably; one that is gone already is fine.
 
         Raises:
             StorageError: one is there and stays.
         """
-        for name in names:
+        name = ""
+        folders: dict[str, None] = {}
+        try:
+            for name in names:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(self.path(name))
+                    folders[name.rpartition("/")[0]] = None
+            for folder in folders:
+                with contextlib.suppress(FileNotFoundError):
+                    self._sync_folder(folder)
+        except OSError as exc:
+            raise StorageError(f"cannot remove {self.path(name)}: {exc.strerror or exc}") from exc
+
+    def remove_empty_folders(self, folder: str) -> list[str]:
+        """Remove a folder and those below it as far as nothing is in them; return the names of those removed.
+
+        Raises:
+            StorageError: an empty one stays.
+        """
+        gone = []
+        for base, _, _ in os.walk(self.path(folder), topdown=False):
             try:
-                os.unlink(self.path(name))
-            except FileNotFoundError:
-                continue
+                os.rmdir(base)
             except OSError as exc:
-                raise StorageError(f"cannot remove {self.path(name)}: {exc.strerror or exc}") from exc
+                if exc.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT):
+                    raise StorageError(f"cannot remove the folder {base}: {exc.strerror or exc}") from exc
+            else:
+                gone.append(os.path.relpath(base, self.root).replace(os.sep, "/"))
+        return gone
 
     def list(self, folder: str = "") -> Iterator[str]:
-        """Names of all files below a folder, in no order; nothing where there is no such folder."""
-        for base, folders, names in os.walk(self.path(folder)):
+        """Names of all files below a folder, in no order; nothing where there is no such folder.
+
+        Raises:
+            StorageError: a folder cannot be read.
+        """
+
+        def refuse(exc: OSError) -> None:
+            if not isinstance(exc, FileNotFoundError):
+                raise StorageError(f"cannot list {exc.filename}: {exc.strerror or exc}") from exc
+
+        for base, folders, names in os.walk(self.path(folder), onerror=refuse):
             relative = os.path.relpath(base, self.root).replace(os.sep, "/")
             folders.sort()
             for name in names:
                 yield name if relative == "." else f"{relative}/{name}"
+
+    def folders(self) -> Iterator[str]:
+        """Names of the folders that stand directly under the root, in order."""
+        yield from sorted(entry.name for entry in os.scandir(self.root) if entry.is_dir(follow_symlinks=False))
+
+    def scan(self, folder: str, *, deep: bool = True) -> Iterator[Found]:
+        """The files below a folder with size and time, in no order; one that goes away meanwhile is left out.
+
+        Args:
+            deep: also those in the folders below it.
+
+        Raises:
+            StorageError: a folder cannot be read.
+        """
+        try:
+            for name in self.list(folder) if deep else self._directly(folder):
+                with contextlib.suppress(FileNotFoundError):
+                    found = os.stat(self.path(name), follow_symlinks=False)
+                    yield Found(name, found.st_size, datetime.fromtimestamp(found.st_mtime, UTC))
+        except OSError as exc:
+            raise StorageError(f"cannot list {self.path(folder)}: {exc.strerror or exc}") from exc
+
+    def _directly(self, folder: str) -> Iterator[str]:
+        with contextlib.suppress(FileNotFoundError):
+            yield from [f"{folder}/{entry.name}" for entry in os.scandir(self.path(folder)) if entry.is_file()]
+
+    def _place(self, folder: str, temp: str, data: Bytes) -> None:
+        """Create a file in a folder that is made where it is missing, or was removed since."""
+        for left in reversed(range(_ROUNDS)):
+            try:
+                self._ensure(folder)
+                self._create(temp, data)
+                return
+            except FileNotFoundError:
+                self._known.clear()
+                if not left:
+                    raise
 
     def _ensure(self, folder: str) -> None:
         """Make a folder and its parents, durably."""

@@ -134,14 +134,23 @@ def moment(name: str, value: datetime | str | None, now: datetime) -> datetime |
     if isinstance(value, datetime):
         when: datetime | None = value
     else:
-        ago = _AGO.fullmatch(value.strip()) if isinstance(value, str) else None
+        ago = age(value) if isinstance(value, str) else None
         try:
-            when = now - timedelta(**{_UNIT[ago[2]]: float(ago[1])}) if ago else _parse(value)
+            when = now - ago if ago is not None else _parse(value)
         except OverflowError:
             when = None
     if when is None:
         raise InvalidInputError(f"{name} {value!r} is neither a time (2026-01-31T09:30:00Z) nor how long ago (7d, 12h)")
     return when.replace(tzinfo=UTC) if when.tzinfo is None else when
+
+
+def age(value: str) -> timedelta | None:
+    """A length of time from text: `7d`, `12h`, `30m`, `2w`, `45s`; None where it is none."""
+    match = _AGO.fullmatch(value.strip())
+    try:
+        return timedelta(**{_UNIT[match[2]]: float(match[1])}) if match else None
+    except OverflowError:
+        return None
 
 
 def digest(text: bytes) -> str:

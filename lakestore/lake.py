@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -17,13 +16,13 @@ from uuid import UUID
 import duckdb
 import pyarrow as pa
 
-from lakestore import doctor, home, layout, parquet, query, record
+from lakestore import doctor, home, layout, parquet, query, record, tombstones
 from lakestore.catalog import Catalog
 from lakestore.catalog.embedded import EmbeddedServer
 from lakestore.catalog.snapshot import Snapshot
 from lakestore.codec.envelope import Envelope, StoredRegion
 from lakestore.config import Config
-from lakestore.errors import CatalogError, CorruptFileError, NotFoundError, StorageError
+from lakestore.errors import CatalogError, ConflictError, CorruptFileError, NotFoundError, StorageError
 from lakestore.files import Files
 from lakestore.identity import moment, uuid7
 from lakestore.model import LakeTable, LiveFile, Numbers, Partition, ResultInfo, RowSpan
@@ -31,6 +30,17 @@ from lakestore.result import Result
 from lakestore.saving import Saver
 
 _log = logging.getLogger("lakestore")
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What an open lake works with, for the layers above that keep it in order."""
+
+    home: home.Home
+    files: Files
+    catalog: Catalog
+    now: Callable[[], datetime]
+    new_id: Callable[[], UUID]
 
 
 class Lake:
@@ -180,6 +190,7 @@ class Lake:
         Raises:
             NotFoundError: there is none.
             CorruptFileError: a file of it is missing or damaged (checksums are compared).
+            ConflictError: it was let go meanwhile, longer ago than vacuum waits: load it again.
         """
         located = self._open_catalog().locate(task_id)
         if located is None:
@@ -195,9 +206,9 @@ class Lake:
             span = by_place.get((region.table, region.strategy))
             if span is None:
                 raise CorruptFileError(f"{where} has no rows in table {region.table!r}; its catalog entry is damaged")
-            return self._columns(span)
+            return self._columns(span, where)
 
-        return Result(info, Envelope.from_bytes(record.envelope_of(self._columns(own), own.path), where), fetch)
+        return Result(info, Envelope.from_bytes(record.envelope_of(self._columns(own, where), own.path), where), fetch)
 
     def info(self, task_id: str) -> ResultInfo:
         """What the catalog knows of one result.
@@ -295,9 +306,8 @@ class Lake:
         write_id = self._open_catalog().delete(task_id)
         if write_id is None:
             raise NotFoundError(f"result {task_id!r} is not in the lake; 'lakestore results' lists what is")
-        stone = json.dumps({"task_id": task_id, "write_id": str(write_id), "deleted_at": self._now().isoformat()})
         try:
-            self._files.write([(f"{layout.PRIVATE}/tombstones/{write_id}.json", stone.encode())])
+            tombstones.write(self._files, write_id, task_id, self._now())
         except StorageError as exc:
             # The catalog has let it go: that stands. A rebuild without the tombstone would keep it.
             _log.warning("result %r is deleted, but its tombstone could not be written: %s", task_id, exc)
@@ -322,6 +332,10 @@ class Lake:
     def doctor(self) -> list[doctor.Check]:
         """What is in order and what is not: versions, catalog, durability, the lake's directory."""
         return doctor.check(self.root, self._open_catalog(), embedded=self.embedded, home=self._home)
+
+    def parts(self) -> Parts:
+        """The lake's settings, files, catalog, clock and source of ids, for upkeep."""
+        return Parts(self._home, self._files, self._open_catalog(), self._now, self._new_id)
 
     def close(self) -> None:
         """Let go of the catalog; the last user of an embedded one waits until its server is gone."""
@@ -351,9 +365,17 @@ class Lake:
     def _saver(self) -> Saver:
         return Saver(self._home, self._files, self._open_catalog(), self._now, self._new_id)
 
-    def _columns(self, span: RowSpan) -> Mapping[int, pa.Array]:
+    def _columns(self, span: RowSpan, where: str) -> Mapping[int, pa.Array]:
         """The rows of one result in one file, its checksum compared."""
-        data = self._files.read(span.path)
+        try:
+            data = self._files.read(span.path)
+        except CorruptFileError as exc:
+            if self._open_catalog().upkeep.is_live_path(span.path):
+                raise
+            raise ConflictError(
+                f"{where} was read too late: it was replaced, deleted or compacted after it was looked up, and vacuum "
+                "has taken those rows since; load it again"
+            ) from exc
         if len(data) != span.bytes or sha256(data).digest() != span.sha256:
             raise CorruptFileError(
                 f"data file {self._files.path(span.path)} is damaged: its SHA-256 is not the one that was committed"

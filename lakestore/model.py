@@ -154,6 +154,15 @@ class ResultInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class LetGo:
+    """A version of a result that was deleted or replaced, and is not vacuumed yet."""
+
+    info: ResultInfo
+    let_go_at: datetime
+    reason: Literal["deleted", "replaced"]
+
+
+@dataclass(frozen=True, slots=True)
 class NewResult:
     """One result ready to be committed, its files written: what `Catalog.commit` makes visible at once.
 

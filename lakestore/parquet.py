@@ -136,6 +136,26 @@ def from_buffer(data: Any, where: str, *, first_row: int = 0, rows: int | None =
     return {own: column if own == TASK_ID_FIELD else column.take(pa.array(back)) for own, column in columns.items()}
 
 
+def cut(data: Any, where: str, first_row: int, rows: int) -> pa.Buffer:
+    """The bytes of a data file that holds only some rows of another one: that one itself where these are all.
+
+    Raises:
+        CorruptFileError: it is not readable Parquet, or has not so many rows.
+    """
+    try:
+        with pq.ParquetFile(pa.BufferReader(data)) as file:
+            if first_row == 0 and rows == file.metadata.num_rows:
+                return pa.py_buffer(data)
+            said = footer_columns(file.schema_arrow, file.metadata.metadata)
+            table = _span(file, first_row, rows)
+    except (pa.ArrowException, OSError, ValueError) as exc:
+        raise CorruptFileError(f"data file {where} is not readable Parquet: {exc}") from exc
+    if table.num_rows != rows:
+        raise CorruptFileError(f"data file {where} has not the rows {first_row} to {first_row + rows} that it should")
+    key, columns = said or ("", ())
+    return to_buffer(table, columns, key=key)
+
+
 def footer_columns(schema: pa.Schema, metadata: Mapping[bytes, bytes] | None) -> tuple[str, tuple[Column, ...]] | None:
     """What a data file says of its lake table: document key and columns; None: lakestore did not write it.
 

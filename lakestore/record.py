@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -65,6 +66,39 @@ def envelope_of(columns: Mapping[int, pa.Array], where: str) -> bytes:
     if column is None or len(column) != 1 or not column[0].is_valid:
         raise CorruptFileError(f"{where} is not a file of the table 'results'")
     return bytes(column[0].as_py())
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row as it stands in a `results` file; `record` is the JSON object beside its columns."""
+
+    task_id: str
+    status: str
+    created_at: datetime
+    record: Mapping[str, Any]
+    envelope: bytes
+
+    @property
+    def write_id(self) -> UUID:
+        """The version of the result that the row is of."""
+        return UUID(self.record["write_id"])
+
+
+def rows(columns: Mapping[int, pa.Array], where: str) -> Iterator[Row]:
+    """The rows of a `results` file that was read.
+
+    Raises:
+        CorruptFileError: it is none.
+    """
+    try:
+        lists = [columns[field_id].to_pylist() for _, _, field_id in _FIELDS]
+        for task_id, status, created_at, text, envelope in zip(*lists, strict=True):
+            row = Row(task_id, status, created_at, json.loads(text), envelope)
+            if None in (task_id, status, created_at, envelope) or not row.write_id:
+                raise ValueError("a value is missing")
+            yield row
+    except (KeyError, ValueError, TypeError, AttributeError) as exc:
+        raise CorruptFileError(f"{where} is not a file of the table 'results' ({exc!r})") from exc
 
 
 def _micros(when: datetime) -> int:

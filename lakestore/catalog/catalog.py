@@ -13,6 +13,7 @@ from lakestore.catalog import columns, commits, reads, schema, snapshot
 from lakestore.catalog.connect import Connection, Connections
 from lakestore.catalog.snapshot import Snapshot
 from lakestore.catalog.sql import queries
+from lakestore.catalog.upkeep import Upkeep
 from lakestore.model import LakeTable, NewColumn, NewFile, NewResult, Numbers, Partition, ResultInfo, RowSpan, SqlType
 
 _SETTINGS: Final = (
@@ -29,10 +30,15 @@ _SETTINGS: Final = (
 
 
 class Catalog:
-    """What is in a lake, and the one place where that changes; safe for threads and forked children."""
+    """What is in a lake, and the one place where that changes; safe for threads and forked children.
+
+    Attributes:
+        upkeep: what vacuum, sync, verify, compact and restore ask of it.
+    """
 
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
+        self.upkeep = Upkeep(connections)
         self._lock = threading.Lock()
         self._tables: tuple[int, dict[str, LakeTable]] | None = None
 

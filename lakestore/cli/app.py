@@ -21,10 +21,13 @@ from lakestore.cli.load import load
 from lakestore.cli.options import lake_options
 from lakestore.cli.output import complain, say
 from lakestore.cli.profiles import profiles
+from lakestore.cli.restore import restore
 from lakestore.cli.results import results
 from lakestore.cli.save import save
 from lakestore.cli.sql import sql
 from lakestore.cli.tables import tables
+from lakestore.cli.vacuum import vacuum
+from lakestore.cli.verify import verify
 from lakestore.errors import LakestoreError
 
 
@@ -53,7 +56,7 @@ def cli() -> None:
 
 
 for _command in (
-    init, save, inspect, load, results, sql, tables, profiles, files, delete, doctor, catalog,
+    init, save, inspect, load, results, sql, tables, profiles, files, delete, restore, verify, vacuum, doctor, catalog,
 ):  # fmt: skip
     cli.add_command(_command)
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from lakestore.config import Config
+from lakestore.identity import age
 
 if TYPE_CHECKING:
     from lakestore.lake import Lake
@@ -61,3 +63,11 @@ def open_lake(config: Config) -> Lake:
     import lakestore
 
     return lakestore.open(config.lake, dsn=config.dsn or "", create=False)
+
+
+def as_age(ctx: click.Context, param: click.Parameter, value: str) -> timedelta:
+    """The length of time that an option's text means: `7d`, `12h`, `30m`; for `callback=`."""
+    found = age(value)
+    if found is None:
+        raise click.BadParameter(f"{value!r} is not an age; give 7d, 12h or 30m.", ctx, param)
+    return found

@@ -28,6 +28,7 @@ LAYERS = (
     ("catalog",),
     ("codec",),
     ("parquet",),
+    ("tombstones",),
     ("files", "home"),
     ("layout",),
     ("config",),
