@@ -178,6 +178,9 @@ fidelity, fidelity_bytes, write_id, saved_at, tables::text, params::text, metric
 -- name: result
 SELECT {result_columns} FROM backtest_results WHERE task_id = %(task_id)s
 
+-- name: results_of
+SELECT {result_columns} FROM backtest_results WHERE task_id = ANY (%(task_ids)s)
+
 -- name: result_with_spans
 -- OFFSET 0 fixes the order of the join: a plan kept since the catalog was empty must not walk all files.
 SELECT {result_columns}, spans.*

@@ -19,6 +19,7 @@ from lakestore.errors import (
 from lakestore.lake import Lake
 from lakestore.model import Fidelity, LakeTable, LiveFile, ResultInfo
 from lakestore.result import Result
+from lakestore.saving import Item
 from lakestore.storage import LakeResultStorage, ResultStorage
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "CorruptFileError",
     "Fidelity",
     "InvalidInputError",
+    "Item",
     "Lake",
     "LakeResultStorage",
     "LakeTable",

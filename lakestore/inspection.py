@@ -146,4 +146,5 @@ def _own_row(draft: Draft, encoded: Encoded, identity: Identity, home: Home) -> 
     """Bytes of the result's row in the lake's table `results`."""
     day = layout.run_date(identity.created_at, home.partition)
     info = described(draft, encoded, identity, digest(draft.text), day, write_id=uuid7(), saved_at=identity.created_at)
-    return len(record.to_buffer(info, encoded.envelope, replaces=None, zone_assumed=identity.zone_assumed))
+    row = record.row_of(info, encoded.envelope, replaces=None, zone_assumed=identity.zone_assumed)
+    return len(record.to_buffer([row]))

@@ -100,6 +100,11 @@ def data_path(table: str, strategy: str, day: date, file_id: UUID) -> str:
     return f"{table}/strategy={encode(strategy)}/run_date={day.isoformat()}/{file_id}.parquet"
 
 
+def share(size: int, first_row: int, rows: int, total: int) -> int:
+    """Bytes of a data file that fall to one of the results in it, by rows; the shares of all are the whole."""
+    return size * (first_row + rows) // total - size * first_row // total if total else size
+
+
 def parse_data_path(path: str) -> tuple[str, str, date, UUID] | None:
     """Table, strategy, partition day and file id of a data file's path; None for any other path."""
     match = _DATA_FILE.fullmatch(path)

@@ -32,6 +32,10 @@ Partition = Literal["day", "month", "year"]
 Numbers = Literal["decimal", "double"]
 
 
+Statement = tuple[str, Mapping[str, Any]]
+"""A statement of `catalog/queries.sql` by name, and its parameters."""
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
     """One column of a lake table, or one member of a nested one.

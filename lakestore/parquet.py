@@ -60,18 +60,19 @@ def field_id(field: pa.Field) -> int:
     return int((field.metadata or {}).get(b"PARQUET:field_id", b"-1"))
 
 
-def task_ids(task_id: str, rows: int) -> tuple[pa.Field, pa.Array]:
-    """The own column that says whose each row is; one text, however many rows."""
-    indices = pa.array(np.zeros(rows, np.int8))
-    kind = pa.dictionary(pa.int8(), pa.string())
-    return field("task_id", kind, TASK_ID_FIELD), pa.DictionaryArray.from_arrays(indices, [task_id])
+def task_ids(names: Sequence[str], counts: Sequence[int]) -> tuple[pa.Field, pa.Array]:
+    """The own column that says whose each row is; each text once, however many rows."""
+    small = np.int8 if len(names) < 128 else np.int32
+    indices = pa.array(np.repeat(np.arange(len(names), dtype=small), counts))
+    kind = pa.dictionary(indices.type, pa.string())
+    return field("task_id", kind, TASK_ID_FIELD), pa.DictionaryArray.from_arrays(indices, list(names))
 
 
-def reordered(columns: Sequence[tuple[pa.Field, pa.Array]], order: Any) -> list[tuple[pa.Field, pa.Array]]:
-    """Columns in another order of rows, with the own column `_pos` that says each row's place in the document."""
-    places = pa.array(order)
-    moved = [(item, array.take(places)) for item, array in columns]
-    return [*moved, (field("_pos", pa.int64(), POS_FIELD), places)]
+def reordered(columns: Sequence[tuple[pa.Field, pa.Array]], order: Any, places: Any) -> list[tuple[pa.Field, pa.Array]]:
+    """Columns in another order of rows, with the own column `_pos` that says each row's place in its document."""
+    taken = pa.array(order)
+    moved = [(item, array.take(taken)) for item, array in columns]
+    return [*moved, (field("_pos", pa.int64(), POS_FIELD), pa.array(places))]
 
 
 def numbers_of(array: pa.Array) -> Any:
@@ -115,6 +116,16 @@ def from_buffer(data: Any, where: str, *, first_row: int = 0, rows: int | None =
     Raises:
         CorruptFileError: it is not readable Parquet.
     """
+    table = table_of(data, where, first_row=first_row, rows=rows)
+    return columns_of(table)
+
+
+def table_of(data: Any, where: str, *, first_row: int = 0, rows: int | None = None) -> pa.Table:
+    """The rows of a data file as they lie in it: all, or so many from `first_row` on.
+
+    Raises:
+        CorruptFileError: it is not readable Parquet, or has fewer rows.
+    """
     try:
         with pq.ParquetFile(pa.BufferReader(data)) as file:
             total = file.metadata.num_rows
@@ -128,6 +139,11 @@ def from_buffer(data: Any, where: str, *, first_row: int = 0, rows: int | None =
         raise CorruptFileError(f"data file {where} is not readable Parquet: {exc}") from exc
     if rows is not None and table.num_rows != rows:
         raise CorruptFileError(f"data file {where} has {total} rows, the catalog expects {first_row + rows} or more")
+    return table
+
+
+def columns_of(table: pa.Table) -> dict[int, pa.Array]:
+    """The columns of one result's rows by field id, in the document's order (`_pos`)."""
     columns = {field_id(table.schema.field(i)): _one(table.column(i)) for i in range(table.num_columns)}
     places = columns.pop(POS_FIELD, None)
     if places is None:

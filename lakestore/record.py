@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -26,48 +26,6 @@ _SCHEMA = pa.schema([parquet.field(*item) for item in _FIELDS])
 _ENVELOPE = 6
 
 
-def to_buffer(info: ResultInfo, envelope: bytes, *, replaces: UUID | None, zone_assumed: bool) -> pa.Buffer:
-    """The bytes of a `results` file of one row; `record` holds as JSON what has no column of its own.
-
-    A column costs about 130 bytes a file, so only what people look for has one.
-    """
-    record: dict[str, Any] = {
-        "write_id": str(info.write_id),
-        "sha256": info.sha256,
-        "json_size": info.json_size,
-        "strategies": list(info.strategies),
-        "profile": info.profile,
-        "fidelity": [info.fidelity.kind, info.fidelity.bytes],
-        "tables": dict(info.tables),
-        "saved_at": _micros(info.saved_at),
-    }
-    if replaces is not None:
-        record["replaces"] = str(replaces)
-    if zone_assumed:
-        record["zone_assumed"] = True
-    row = {
-        "task_id": info.task_id,
-        "status": info.status,
-        "created_at": info.created_at,
-        "record": json.dumps(record, separators=(",", ":")),
-        "envelope": envelope,
-    }
-    arrays = [pa.array([row[name]], kind) for name, kind, _ in _FIELDS]
-    return parquet.to_buffer(pa.Table.from_arrays(arrays, schema=_SCHEMA))
-
-
-def envelope_of(columns: Mapping[int, pa.Array], where: str) -> bytes:
-    """The envelope in a row that was read.
-
-    Raises:
-        CorruptFileError: the file has no such column.
-    """
-    column = columns.get(_ENVELOPE)
-    if column is None or len(column) != 1 or not column[0].is_valid:
-        raise CorruptFileError(f"{where} is not a file of the table 'results'")
-    return bytes(column[0].as_py())
-
-
 @dataclass(frozen=True, slots=True)
 class Row:
     """A row as it stands in a `results` file; `record` is the JSON object beside its columns."""
@@ -82,6 +40,66 @@ class Row:
     def write_id(self) -> UUID:
         """The version of the result that the row is of."""
         return UUID(self.record["write_id"])
+
+    @property
+    def file_id(self) -> UUID:
+        """The name of the data files that hold the result: of its batch, else its own write id."""
+        return UUID(self.record.get("batch", self.record["write_id"]))
+
+
+def row_of(
+    info: ResultInfo, envelope: bytes, *, replaces: UUID | None, batch: UUID | None = None, zone_assumed: bool = False
+) -> Row:
+    """The row of a result; what has no column of its own stands in `record`.
+
+    A column costs about 130 bytes a file, so only what people look for has one.
+
+    Args:
+        batch: the UUID that its data files are named by, where that is not its own `write_id`.
+        zone_assumed: its time had no zone and was taken as UTC.
+    """
+    record: dict[str, Any] = {
+        "write_id": str(info.write_id),
+        "sha256": info.sha256,
+        "json_size": info.json_size,
+        "strategies": list(info.strategies),
+        "profile": info.profile,
+        "fidelity": [info.fidelity.kind, info.fidelity.bytes],
+        "tables": dict(info.tables),
+        "saved_at": _micros(info.saved_at),
+    }
+    if replaces is not None:
+        record["replaces"] = str(replaces)
+    if batch is not None:
+        record["batch"] = str(batch)
+    if zone_assumed:
+        record["zone_assumed"] = True
+    return Row(info.task_id, info.status, info.created_at, record, envelope)
+
+
+def to_buffer(rows: Sequence[Row]) -> pa.Buffer:
+    """The bytes of a `results` file."""
+    columns: dict[str, list[Any]] = {
+        "task_id": [row.task_id for row in rows],
+        "status": [row.status for row in rows],
+        "created_at": [row.created_at for row in rows],
+        "record": [json.dumps(row.record, separators=(",", ":")) for row in rows],
+        "envelope": [row.envelope for row in rows],
+    }
+    arrays = [pa.array(columns[name], kind) for name, kind, _ in _FIELDS]
+    return parquet.to_buffer(pa.Table.from_arrays(arrays, schema=_SCHEMA))
+
+
+def envelope_of(columns: Mapping[int, pa.Array], where: str) -> bytes:
+    """The envelope in a row that was read.
+
+    Raises:
+        CorruptFileError: the file has no such column.
+    """
+    column = columns.get(_ENVELOPE)
+    if column is None or len(column) != 1 or not column[0].is_valid:
+        raise CorruptFileError(f"{where} is not a file of the table 'results'")
+    return bytes(column[0].as_py())
 
 
 def rows(columns: Mapping[int, pa.Array], where: str) -> Iterator[Row]:

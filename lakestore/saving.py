@@ -33,6 +33,26 @@ from lakestore.identity import Identity, digest, identify, searchable
 from lakestore.model import LakeTable, NewColumn, NewFile, NewResult, ResultInfo, RowSpan, SqlType
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """A document to be saved, and what is said of it beside its text; see `Lake.save`.
+
+    Attributes:
+        where: what messages call the document.
+        time: its time where nobody says one; UTC.
+    """
+
+    document: Any
+    task_id: str | None = None
+    strategy: str | None = None
+    status: str | None = None
+    created_at: datetime | str | None = None
+    profile: str | None = None
+    tables: Mapping[str, Any] | None = None
+    where: str | None = None
+    time: datetime | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """A document's text, what messages call it, its time where it says none, and its value where that is known."""
@@ -103,6 +123,39 @@ class Columns:
 
 
 @dataclass(frozen=True, slots=True)
+class Taken:
+    """A document read and identified."""
+
+    draft: Draft
+    identity: Identity
+    sha: str
+
+    @property
+    def task_id(self) -> str:
+        """The result's id."""
+        return self.identity.task_id
+
+    def is_same(self, found: ResultInfo) -> bool:
+        """Whether a stored result is this very one; defaulted fields do not count."""
+        return found.sha256 == self.sha and not self._differing(found)
+
+    def exists(self, found: ResultInfo) -> AlreadyExistsError:
+        """The error that tells how a stored result differs from this one."""
+        what = "other content" if found.sha256 != self.sha else "; ".join(self._differing(found))
+        return AlreadyExistsError(
+            f"result {found.task_id!r} is already in the lake with {what}; nothing was saved: "
+            "choose another task_id, or replace it (replace=True, --replace)"
+        )
+
+    def _differing(self, found: ResultInfo) -> list[str]:
+        return [
+            f"{name} {getattr(found, name)!s} is stored, {getattr(self.identity, name)!s} was given"
+            for name in ("strategy", "status", "created_at")
+            if name in self.identity.given and getattr(found, name) != getattr(self.identity, name)
+        ]
+
+
+@dataclass(frozen=True, slots=True)
 class Saver:
     """What a save needs: the lake's settings, its files, its catalog, a clock and a source of ids."""
 
@@ -112,41 +165,16 @@ class Saver:
     now: Callable[[], datetime]
     new_id: Callable[[], UUID]
 
-    def save(
-        self,
-        document: Any,
-        *,
-        task_id: str | None,
-        strategy: str | None,
-        status: str | None,
-        created_at: datetime | str | None,
-        profile: str | None,
-        replace: bool,
-        tables: Mapping[str, Any] | None,
-    ) -> ResultInfo:
+    def save(self, item: Item, *, replace: bool) -> ResultInfo:
         """Store one result; see `Lake.save`."""
-        source = source_of(document, self.now())
-        own = known(self.files.path(layout.PROFILES))
-        draft = encode.read(source.text, source.where, profile, tables, own, value=source.value)
-        sha = digest(draft.text)
-        identity = identify(
-            draft.value,
-            draft.profile,
-            sha,
-            source.where,
-            task_id=task_id,
-            strategy=strategy,
-            status=status,
-            created_at=created_at,
-            otherwise=source.time,
-        )
-        found = self.catalog.get(identity.task_id)
+        taken = self.take(item)
+        found = self.catalog.get(taken.task_id)
         if found is not None:
-            if _is_same(found, identity, sha):
+            if taken.is_same(found):
                 return found
             if not replace:
-                raise _exists(found, identity, sha)
-        new, files, data = self._prepare(draft, identity, sha, found.write_id if found and replace else None)
+                raise taken.exists(found)
+        new, files, data = self._prepare(taken, found.write_id if found and replace else None)
         self.files.write([(file.path, buffer) for file, buffer in zip(files, data, strict=True)])
         try:
             self.catalog.commit([new], files, replace=replace)
@@ -154,9 +182,9 @@ class Saver:
             raise
         except AlreadyExistsError:
             self.files.remove([file.path for file in files])
-            winner = self.catalog.get(identity.task_id)
+            winner = self.catalog.get(taken.task_id)
             # Somebody saved it meanwhile: the same document is the same success.
-            if winner is not None and _is_same(winner, identity, sha):
+            if winner is not None and taken.is_same(winner):
                 return winner
             raise
         except LakestoreError:
@@ -165,38 +193,68 @@ class Saver:
             raise
         return new.info
 
-    def _prepare(
-        self, draft: Draft, identity: Identity, sha: str, replaces: UUID | None
-    ) -> tuple[NewResult, list[NewFile], list[pa.Buffer]]:
-        """A result encoded and proved: its catalog entry, its files and their bytes."""
-        encoded = encode.encode(
-            draft,
-            Columns(self.catalog),
-            task_id=identity.task_id,
-            strategy=identity.strategy,
+    def take(self, item: Item) -> Taken:
+        """A document read by its profile, and who it is.
+
+        Raises:
+            InvalidInputError: it cannot be kept.
+            NotFoundError, StorageError: its file is not there, or cannot be read.
+        """
+        source = source_of(item.document, self.now())
+        where = item.where or source.where
+        own = known(self.files.path(layout.PROFILES))
+        draft = encode.read(source.text, where, item.profile, item.tables, own, value=source.value)
+        sha = digest(draft.text)
+        identity = identify(
+            draft.value,
+            draft.profile,
+            sha,
+            where,
+            task_id=item.task_id,
+            strategy=item.strategy,
+            status=item.status,
+            created_at=item.created_at,
+            otherwise=item.time or source.time,
+        )
+        return Taken(draft, identity, sha)
+
+    def encode(self, taken: Taken, columns: Columns, *, files: bool) -> Encoded:
+        """A document's rows and envelope, proved; with files of its own, or rows that are to share some."""
+        return encode.encode(
+            taken.draft,
+            columns,
+            task_id=taken.task_id,
+            strategy=taken.identity.strategy,
             decimals=self.home.numbers == "decimal",
+            files=files,
         )
-        day = layout.run_date(identity.created_at, self.home.partition)
-        files: list[NewFile] = []
-        data: list[pa.Buffer] = []
 
-        def add(table: str, strategy: str, count: int, buffer: pa.Buffer) -> None:
-            path = layout.data_path(table, strategy, day, self.new_id())
-            files.append(NewFile(table, path, strategy, day, count, len(buffer), sha256(buffer).digest()))
-            data.append(buffer)
-
-        for part in encoded.parts:
-            add(part.table, layout.check_strategy(part.strategy), part.rows, part.data)
-        info = described(draft, encoded, identity, sha, day, write_id=self.new_id(), saved_at=self.now())
-        add(
-            layout.RESULTS,
-            identity.strategy,
-            1,
-            record.to_buffer(info, encoded.envelope, replaces=replaces, zone_assumed=identity.zone_assumed),
+    def describe(self, taken: Taken, encoded: Encoded) -> ResultInfo:
+        """What the catalog is to know of a result, under a write id of its own; the size of its files is 0 yet."""
+        day = layout.run_date(taken.identity.created_at, self.home.partition)
+        return described(
+            taken.draft, encoded, taken.identity, taken.sha, day, write_id=self.new_id(), saved_at=self.now()
         )
+
+    def _prepare(self, taken: Taken, replaces: UUID | None) -> tuple[NewResult, list[NewFile], list[pa.Buffer]]:
+        """A result encoded and proved: its catalog entry, its files and their bytes."""
+        encoded = self.encode(taken, Columns(self.catalog), files=True)
+        info = self.describe(taken, encoded)
+        row = record.row_of(info, encoded.envelope, replaces=replaces, zone_assumed=taken.identity.zone_assumed)
+        made = [(part.table, part.strategy, part.rows, part.data) for part in encoded.parts]
+        made.append((layout.RESULTS, info.strategy, 1, record.to_buffer([row])))
+        # All files of a write bear its id: so its row in `results` says where its other rows are.
+        files = [new_file(table, name, info.run_date, info.write_id, rows, data) for table, name, rows, data in made]
         info = replace_fields(info, file_size=sum(file.bytes for file in files))
         spans = tuple(RowSpan(f.path, f.table, f.strategy, 0, f.rows, f.sha256, f.bytes) for f in files)
-        return NewResult(info, spans, searchable(info.params), searchable(info.metrics), replaces), files, data
+        new = NewResult(info, spans, searchable(info.params), searchable(info.metrics), replaces)
+        return new, files, [data for *_, data in made]
+
+
+def new_file(table: str, strategy: str, day: date, file_id: UUID, rows: int, data: pa.Buffer) -> NewFile:
+    """A data file that is about to be written."""
+    path = layout.data_path(table, layout.check_strategy(strategy), day, file_id)
+    return NewFile(table, path, strategy, day, rows, len(data), sha256(data).digest())
 
 
 def described(
@@ -224,25 +282,4 @@ def described(
         tables=dict(rows),
         params=params if isinstance(params, dict | list) else None,
         metrics=metrics if isinstance(metrics, dict | list) else None,
-    )
-
-
-def _differing(found: ResultInfo, identity: Identity) -> list[str]:
-    """Fields that were given and are not what is stored; defaulted ones do not count."""
-    return [
-        f"{name} {getattr(found, name)!s} is stored, {getattr(identity, name)!s} was given"
-        for name in ("strategy", "status", "created_at")
-        if name in identity.given and getattr(found, name) != getattr(identity, name)
-    ]
-
-
-def _is_same(found: ResultInfo, identity: Identity, sha: str) -> bool:
-    return found.sha256 == sha and not _differing(found, identity)
-
-
-def _exists(found: ResultInfo, identity: Identity, sha: str) -> AlreadyExistsError:
-    what = "other content" if found.sha256 != sha else "; ".join(_differing(found, identity))
-    return AlreadyExistsError(
-        f"result {found.task_id!r} is already in the lake with {what}; nothing was saved: "
-        "choose another task_id, or replace it (replace=True, --replace)"
     )

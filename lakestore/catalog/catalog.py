@@ -14,7 +14,18 @@ from lakestore.catalog.connect import Connection, Connections
 from lakestore.catalog.snapshot import Snapshot
 from lakestore.catalog.sql import queries
 from lakestore.catalog.upkeep import Upkeep
-from lakestore.model import LakeTable, NewColumn, NewFile, NewResult, Numbers, Partition, ResultInfo, RowSpan, SqlType
+from lakestore.model import (
+    LakeTable,
+    NewColumn,
+    NewFile,
+    NewResult,
+    Numbers,
+    Partition,
+    ResultInfo,
+    RowSpan,
+    SqlType,
+    Statement,
+)
 
 _SETTINGS: Final = (
     "server_version",
@@ -134,11 +145,21 @@ class Catalog:
         """
         return columns.reserve(self._connections, table, columns.Wishes(wishes, widen, mark_wide, settype or {}))
 
-    def commit(self, results: Sequence[NewResult], files: Sequence[NewFile], *, replace: bool = False) -> None:
+    def commit(
+        self,
+        results: Sequence[NewResult],
+        files: Sequence[NewFile],
+        *,
+        replace: bool = False,
+        also: Sequence[Statement] = (),
+    ) -> None:
         """Make results and their files visible, all at once; on return they are durable.
 
         Committing the same writes again is a success. With `replace`, a result that is there is let go, provided
         that it is the one named by `replaces`, if that is given.
+
+        Args:
+            also: what else the transaction does, after the results.
 
         Raises:
             AlreadyExistsError: a task_id is there, and `replace` is false.
@@ -148,7 +169,7 @@ class Catalog:
             CatalogError: any other one; nothing was done.
             KeyboardInterrupt: and whatever else is no LakestoreError: the end is not known, keep the files.
         """
-        commits.commit(self._connections, results, files, replace=replace)
+        commits.commit(self._connections, results, files, replace=replace, also=also)
 
     def delete(self, task_id: str) -> UUID | None:
         """Let a result go; return the write that was live, None if there was none.
@@ -162,6 +183,10 @@ class Catalog:
     def get(self, task_id: str) -> ResultInfo | None:
         """Return what the catalog knows of a live result, None if there is none."""
         return reads.get(self._connections, task_id)
+
+    def get_many(self, task_ids: Sequence[str]) -> dict[str, ResultInfo]:
+        """Return what the catalog knows of those of the results that are live, by task id."""
+        return reads.get_many(self._connections, task_ids)
 
     def locate(self, task_id: str) -> tuple[ResultInfo, tuple[RowSpan, ...]] | None:
         """Return a live result and where its rows are, seen in one statement; None if there is none."""

@@ -15,12 +15,19 @@ from lakestore.catalog.decided import lock_key, transact
 from lakestore.catalog.failures import is_storable
 from lakestore.catalog.sql import queries
 from lakestore.errors import AlreadyExistsError, ConflictError, InvalidInputError
-from lakestore.model import NewFile, NewResult
+from lakestore.model import NewFile, NewResult, Statement
 
 _ROUNDS = 5
 
 
-def commit(connections: Connections, results: Sequence[NewResult], files: Sequence[NewFile], *, replace: bool) -> None:
+def commit(
+    connections: Connections,
+    results: Sequence[NewResult],
+    files: Sequence[NewFile],
+    *,
+    replace: bool,
+    also: Sequence[Statement],
+) -> None:
     """Make results and their files visible at once; see `Catalog.commit`."""
     if not results:
         raise InvalidInputError("a commit without results: nothing was done")
@@ -28,9 +35,13 @@ def commit(connections: Connections, results: Sequence[NewResult], files: Sequen
     # One order for all, so that two batches never wait for each other in a circle.
     ordered = sorted(results, key=lambda result: result.info.task_id)
     what = f"commit {_named([result.info.task_id for result in ordered])}"
+
+    def work(conn: Connection) -> tuple[None, UUID | None]:
+        return _work(conn, ordered, files, replace=replace, also=also)
+
     for _ in range(_ROUNDS):
         try:
-            transact(connections, what, lambda conn: _work(conn, ordered, files, replace=replace), find="find_write")
+            transact(connections, what, work, find="find_write")
             return
         except psycopg.errors.UniqueViolation as exc:
             if _settled(connections, what, ordered, exc, replace=replace):
@@ -64,7 +75,12 @@ def _named(task_ids: Sequence[str]) -> str:
 
 
 def _work(
-    conn: Connection, results: Sequence[NewResult], files: Sequence[NewFile], *, replace: bool
+    conn: Connection,
+    results: Sequence[NewResult],
+    files: Sequence[NewFile],
+    *,
+    replace: bool,
+    also: Sequence[Statement],
 ) -> tuple[None, UUID | None]:
     q = queries()
     write_id = results[0].info.write_id
@@ -81,6 +97,8 @@ def _work(
     _insert(conn, results, files, old)
     if gone:
         _release_files(conn, gone)
+    for name, values in also:
+        conn.execute(q[name], values)
     return None, write_id
 
 

@@ -29,6 +29,19 @@ def get(connections: Connections, task_id: str) -> ResultInfo | None:
     return None if row is None else info_of(row)
 
 
+def get_many(connections: Connections, task_ids: Sequence[str]) -> dict[str, ResultInfo]:
+    """Return what the catalog knows of those of the results that are live, by task id."""
+    wanted = [task_id for task_id in task_ids if is_storable(task_id)]
+    if not wanted:
+        return {}
+
+    def work(conn: Connection) -> list[tuple[Any, ...]]:
+        return conn.execute(queries()["results_of"], {"task_ids": wanted}).fetchall()
+
+    found = map(info_of, connections.run(f"look up {len(wanted)} results", work))
+    return {info.task_id: info for info in found}
+
+
 def locate(connections: Connections, task_id: str) -> tuple[ResultInfo, tuple[RowSpan, ...]] | None:
     """Return a live result with the live rows it has, in order of table and file; None if there is none."""
     if not is_storable(task_id):

@@ -22,17 +22,15 @@ from lakestore.codec.columnise import dump
 from lakestore.codec.envelope import Envelope, StoredRegion, compress, patch
 from lakestore.codec.known import Known, choose
 from lakestore.codec.nodes import Node
-from lakestore.codec.order import proposed
+from lakestore.codec.pack import Rows, data_file
 from lakestore.codec.plan import Region
 from lakestore.codec.profile import Path, Profile
 from lakestore.codec.refine import refine
 from lakestore.codec.style import COMPACT, Style
 from lakestore.errors import ConflictError, CorruptFileError, InvalidInputError
-from lakestore.model import Column, Fidelity, LakeTable, NewColumn, SqlType
+from lakestore.model import Fidelity, LakeTable, NewColumn, SqlType
 
 _ROUNDS = 12
-_ENTRY = 64
-"""Bytes that another column takes in a footer, on the scale of a sample."""
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
 _CLOSING = re.compile(rb"([ \t\r\n]*)([\]}])")
 _OPENING = re.compile(rb"(?:\xef\xbb\xbf)?[ \t\r\n]*(?=[\[{])")
@@ -58,12 +56,34 @@ class Schema(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A data file to be: rows of one lake table in one strategy's partition."""
+    """A result's rows in one lake table and one strategy's partition.
 
-    table: str
+    Attributes:
+        used: field ids of the lake table's columns that it touched.
+        file: the bytes of a data file that holds them alone; None where they are to share one.
+    """
+
+    lake: LakeTable
     strategy: str
-    rows: int
-    data: pa.Buffer
+    held: Rows
+    used: frozenset[int]
+    file: pa.Buffer | None
+
+    @property
+    def rows(self) -> int:
+        """How many there are."""
+        return self.held.count
+
+    @property
+    def table(self) -> str:
+        """The lake table's name."""
+        return self.lake.name
+
+    @property
+    def data(self) -> pa.Buffer:
+        """The bytes of the file that it has for itself."""
+        assert self.file is not None, "these rows share a file"
+        return self.file
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,18 +165,22 @@ def _with_tables(draft: Draft, tables: Mapping[str, Any]) -> Draft:
     return draft
 
 
-def encode(draft: Draft, schema: Schema, *, task_id: str, strategy: str, decimals: bool) -> Encoded:
-    """The data files and the envelope of a document; nothing is written.
+def encode(draft: Draft, schema: Schema, *, task_id: str, strategy: str, decimals: bool, files: bool = True) -> Encoded:
+    """The rows and the envelope of a document; nothing is written.
+
+    Args:
+        files: make and prove data files of the result's own; else the columns are proved, and whoever puts them into
+            files shared by several results proves those.
 
     Raises:
         ConflictError: the catalog's columns changed all the time meanwhile.
     """
-    made = _attempt(draft, schema, task_id, strategy, decimals)
+    made = _attempt(draft, schema, task_id, strategy, decimals, files)
     if made is None:
         given = [region for region in draft.regions if region.given is not None]
         draft = _draft(draft.text, draft.where, draft.profile, exact=True)
         draft.regions = [r for r in draft.regions if r.path not in {region.path for region in given}] + given
-        made = _attempt(draft, schema, task_id, strategy, decimals)
+        made = _attempt(draft, schema, task_id, strategy, decimals, files)
         assert made is not None
     return made
 
@@ -201,7 +225,7 @@ def _draft(
     return Draft(source, where, value, chosen, plan.regions(value, chosen), python, exact)
 
 
-def _attempt(draft: Draft, schema: Schema, task_id: str, strategy: str, decimals: bool) -> Encoded | None:
+def _attempt(draft: Draft, schema: Schema, task_id: str, strategy: str, decimals: bool, files: bool) -> Encoded | None:
     """One attempt; None when a quick one did not give the text back."""
     places = text.locate(draft.text, {region.path for region in draft.regions}) if draft.exact else {}
     draft.escapes = style.escapes(draft.text)
@@ -221,9 +245,11 @@ def _attempt(draft: Draft, schema: Schema, task_id: str, strategy: str, decimals
         # Spans that follow each other and the text between them are the whole text.
         assert start >= cursor
         table, columns, meta, own, used = place(region, schema, decimals)
-        data = _file(task_id, region.node.n, columns, table, used)
+        held = Rows(task_id, region.node.n, columns)
+        file = data_file([held], table, used) if files else None
         # The proof begins with the bytes that will be written.
-        back = fit.read(meta, parquet.from_buffer(data, draft.where), region.node.n, own)
+        given = dict(_by_id(columns)) if file is None else parquet.from_buffer(file, draft.where)
+        back = fit.read(meta, given, region.node.n, own)
         proof = _prove(draft, region, back, meta, own, start, stop)
         if proof is None:
             return None
@@ -247,7 +273,7 @@ def _attempt(draft: Draft, schema: Schema, task_id: str, strategy: str, decimals
             )
         )
         blobs += own
-        parts.append(Part(table.name, holder, region.node.n, data))
+        parts.append(Part(table, holder, held, frozenset(used), file))
     skeleton = b"".join([*pieces, draft.text[cursor:]])
     python = draft.python or text.has_long_integer(skeleton)
     envelope = Envelope(skeleton, tuple(stored), (draft.profile.name, draft.profile.version), python, tuple(blobs))
@@ -307,21 +333,8 @@ def _worse(one: Fidelity, other: Fidelity) -> Fidelity:
     return Fidelity(max(one.kind, other.kind, key=kinds.index), one.bytes + other.bytes)
 
 
-def _file(
-    task_id: str, rows: int, columns: list[tuple[pa.Field, pa.Array]], table: LakeTable, used: set[int]
-) -> pa.Buffer:
-    columns = [parquet.task_ids(task_id, rows), *columns]
-    choice = parquet.choose(columns)
-    order = proposed(columns)
-    if order is not None:
-        moved = parquet.reordered(columns, order)
-        other = parquet.choose(moved)
-        if other.size + _ENTRY < choice.size:
-            columns, choice = moved, other
-    schema = pa.schema([field for field, _ in columns])
-    own: list[Column] = [column for column in table.columns if column.field_id in used]
-    made = pa.Table.from_arrays([array for _, array in columns], schema=schema)
-    return parquet.to_buffer(made, own, key=table.key, choice=choice)
+def _by_id(columns: Iterable[tuple[pa.Field, pa.Array]]) -> Iterable[tuple[int, pa.Array]]:
+    return ((parquet.field_id(item), array) for item, array in columns)
 
 
 def _guess(source: bytes, path: Path, before: Path, cursor: int) -> int | None:

@@ -268,7 +268,9 @@ def _read_kind(meta: Meta, columns: Mapping[int, pa.Array], n: int, blobs: Seque
         columns = {inner["f"]: element} if inner.get("f") is not None else {}
         node.child = _read_kind(inner, columns, len(element), blobs)
         return node
-    if kind == "float":
+    if kind == "int":
+        array = integers_of(array)
+    elif kind == "float":
         array = doubles_of(array)
         if "d" in meta:
             node.digits = (meta["d"][0], meta["d"][1])
@@ -306,13 +308,25 @@ def name_of(key: Key) -> str:
 
 def decimals_of(whole: npt.NDArray[np.int64], scale: int, like: pa.Array) -> pa.Array:
     """Scaled integers as DECIMAL(9, scale) on 32 bits or DECIMAL(18, scale) on 64, null where `like` is null."""
+    narrow = scale <= 9 and (not len(whole) or int(np.abs(whole).max()) < 10**9)
+    return decimal_array(whole, pa.decimal128(9 if narrow else 18, scale), like)
+
+
+def decimal_array(whole: npt.NDArray[np.int64], kind: pa.Decimal128Type, like: pa.Array) -> pa.Array:
+    """Scaled integers as an array of a DECIMAL type, null where `like` is null."""
     wide = np.empty((len(whole), 2), np.int64)
     wide[:, 0] = whole
     wide[:, 1] = whole >> 63
     validity = like.is_valid().buffers()[1] if like.null_count else None
-    narrow = scale <= 9 and (not len(whole) or int(np.abs(whole).max()) < 10**9)
-    kind = pa.decimal128(9 if narrow else 18, scale)
     return pa.Array.from_buffers(kind, len(whole), [validity, pa.py_buffer(wide)])
+
+
+def integers_of(array: pa.Array) -> pa.Array:
+    """A numeric column that holds integers alone as int64, whatever other results beside it made of its form."""
+    if pa.types.is_decimal(array.type):
+        whole = parquet.numbers_of(array) // 10**array.type.scale
+        return pa.array(whole, mask=array.is_null().to_numpy(zero_copy_only=False))
+    return array.cast(pa.int64())
 
 
 def doubles_of(array: pa.Array) -> pa.Array:

@@ -24,17 +24,19 @@ _GAIN = 0.5
 Order = npt.NDArray[np.int64]
 
 
-def proposed(columns: Sequence[tuple[pa.Field, pa.Array]]) -> Order | None:
+def proposed(columns: Sequence[tuple[pa.Field, pa.Array]], counts: Sequence[int]) -> Order | None:
     """The places of the rows in an order that may pack better; None: there is none.
 
     An estimate: it knows nothing of what zstd finds. Pages that are really made decide.
 
     Args:
-        columns: the physical columns of one record table.
+        columns: the physical columns of a data file.
+        counts: rows of each result in it, which stay together.
     """
     rows = len(columns[0][1]) if columns else 0
     if rows < MIN_ROWS:
         return None
+    results = np.repeat(np.arange(len(counts)), counts)
     numeric = [
         (values, _dictionary_bits(values))
         for values in (numbers_of(array.slice(0, _SAMPLE)) for _, array in columns if _is_number(array.type))
@@ -48,7 +50,7 @@ def proposed(columns: Sequence[tuple[pa.Field, pa.Array]]) -> Order | None:
         groups = len(sample.dictionary)
         if sample.null_count or not 2 <= groups <= min(MAX_GROUPS, len(sample) // 16):
             continue
-        order = np.argsort(sample.indices.to_numpy(), kind="stable")
+        order = np.lexsort((sample.indices.to_numpy(), results[: len(sample)]))
         then = sum(min(_packed_bits(values[order]), bound) for values, bound in numeric) + _packed_bits(order)
         if now - then > gain:
             gain, chosen = now - then, array
@@ -57,7 +59,7 @@ def proposed(columns: Sequence[tuple[pa.Field, pa.Array]]) -> Order | None:
     codes = chosen.dictionary_encode().indices
     if codes.null_count:
         return None
-    return np.argsort(codes.to_numpy(), kind="stable").astype(np.int64)
+    return np.lexsort((codes.to_numpy(), results)).astype(np.int64)
 
 
 def _is_number(kind: pa.DataType) -> bool:

@@ -119,12 +119,8 @@ def _copied(parts: Parts, old: ResultInfo, live: UUID | None) -> tuple[NewResult
     Result(info, Envelope.from_bytes(own.envelope, where), fetch).to_json()
     replaces = live or old.write_id
     zone_assumed = bool(own.record.get("zone_assumed"))
-    add(
-        layout.RESULTS,
-        old.strategy,
-        1,
-        record.to_buffer(info, own.envelope, replaces=replaces, zone_assumed=zone_assumed),
-    )
+    row = record.row_of(info, own.envelope, replaces=replaces, zone_assumed=zone_assumed)
+    add(layout.RESULTS, old.strategy, 1, record.to_buffer([row]))
     info = replace_fields(info, file_size=sum(file.bytes for file in files))
     spans = tuple(RowSpan(f.path, f.table, f.strategy, 0, f.rows, f.sha256, f.bytes) for f in files)
     return NewResult(info, spans, searchable(info.params), searchable(info.metrics), replaces), files, data

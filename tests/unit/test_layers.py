@@ -20,7 +20,7 @@ LAYERS = (
     ("",),  # lakestore/__init__.py: what users import
     ("storage",),
     ("lake",),
-    ("inspection",),
+    ("inspection", "batch"),
     ("result", "saving", "doctor"),
     ("record",),
     ("identity",),

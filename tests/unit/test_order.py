@@ -67,6 +67,6 @@ def test_one_walk_or_a_short_table_stays_as_it_is() -> None:
 
 def test_nothing_is_proposed_without_numbers_or_without_groups() -> None:
     names = pa.array([f"s{place % 7}" for place in range(2_000)])
-    assert proposed([(pa.field("s", pa.string()), names)]) is None
-    assert proposed([(pa.field("n", pa.int64()), pa.array(range(2_000)))]) is None
-    assert proposed([]) is None
+    assert proposed([(pa.field("s", pa.string()), names)], [2_000]) is None
+    assert proposed([(pa.field("n", pa.int64()), pa.array(range(2_000)))], [2_000]) is None
+    assert proposed([], []) is None

@@ -1,0 +1,173 @@
+"""Rows of one or several results → the bytes of a data file.
+
+Each result brings its columns in the physical form that suits its own values: DECIMAL of one scale, of another,
+integers, doubles. Together they take the narrowest form that holds all of them exactly; `fit.read` gives each result
+back what its envelope says, whatever the form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from lakestore import parquet
+from lakestore.codec import numbers
+from lakestore.codec.fit import decimal_array, doubles_of, members_of
+from lakestore.codec.order import proposed
+from lakestore.model import LakeTable
+
+Columns = Sequence[tuple[pa.Field, pa.Array]]
+"""Physical columns with field ids, all of one length."""
+
+_ENTRY = 64
+"""Bytes that another column takes in a footer, on the scale of a sample."""
+_MICROS = "us"
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The rows of one result in one lake table, in the document's order."""
+
+    task_id: str
+    count: int
+    columns: Columns
+
+
+def data_file(results: Sequence[Rows], table: LakeTable, used: Iterable[int]) -> pa.Buffer:
+    """The bytes of a data file: the rows of each result together, the results in the order given.
+
+    Within a result rows of one symbol stand together where that is smaller; `_pos` keeps their places.
+
+    Args:
+        results: each with another task id.
+        used: field ids of the lake table's columns that the footer is to describe.
+    """
+    counts = [rows.count for rows in results]
+    columns = [
+        parquet.task_ids([rows.task_id for rows in results], counts),
+        *merged([rows.columns for rows in results], counts),
+    ]
+    choice = parquet.choose(columns)
+    order = proposed(columns, counts)
+    if order is not None:
+        moved = parquet.reordered(columns, order, _places(order, counts))
+        other = parquet.choose(moved)
+        if other.size + _ENTRY < choice.size:
+            columns, choice = moved, other
+    schema = pa.schema([field for field, _ in columns])
+    described = set(used)
+    own = [column for column in table.columns if column.field_id in described]
+    made = pa.Table.from_arrays([array for _, array in columns], schema=schema)
+    return parquet.to_buffer(made, own, key=table.key, choice=choice)
+
+
+def merged(parts: Sequence[Columns], counts: Sequence[int]) -> list[tuple[pa.Field, pa.Array]]:
+    """The columns of several results below each other, found by field id; null where a result has none of it."""
+    if len(parts) == 1:
+        return list(parts[0])
+    fields: dict[int, pa.Field] = {}
+    arrays: dict[int, list[pa.Array | None]] = {}
+    for place, columns in enumerate(parts):
+        for item, array in columns:
+            own = parquet.field_id(item)
+            fields.setdefault(own, item)
+            arrays.setdefault(own, [None] * len(parts))[place] = array
+    made = []
+    for own, item in fields.items():
+        array = _joined(arrays[own], counts)
+        made.append((parquet.field(item.name, array.type, own), array))
+    return made
+
+
+def _places(order: npt.NDArray[np.int64], counts: Sequence[int]) -> npt.NDArray[np.int64]:
+    """Each moved row's place within its result."""
+    starts: npt.NDArray[np.int64] = np.repeat(np.cumsum(counts) - np.asarray(counts), counts)
+    return order - starts
+
+
+def _joined(arrays: Sequence[pa.Array | None], counts: Sequence[int]) -> pa.Array:
+    kind = _common([array for array in arrays if array is not None])
+    return pa.concat_arrays(
+        [
+            pa.nulls(count, kind) if array is None else _as(array, kind)
+            for array, count in zip(arrays, counts, strict=True)
+        ]
+    )
+
+
+def _common(arrays: Sequence[pa.Array]) -> pa.DataType:
+    """The narrowest physical type that holds the values of all arrays of one column exactly."""
+    first = arrays[0].type
+    if pa.types.is_struct(first):
+        members: dict[int, list[pa.Array]] = {}
+        names: dict[int, str] = {}
+        for array in arrays:
+            for item in array.type:
+                names.setdefault(parquet.field_id(item), item.name)
+            for own, member in members_of(array).items():
+                members.setdefault(own, []).append(member)
+        return pa.struct([parquet.field(names[own], _common(found), own) for own, found in members.items()])
+    if pa.types.is_list(first):
+        inner = first.value_field
+        return pa.list_(parquet.field(inner.name, _common([_elements(a) for a in arrays]), parquet.field_id(inner)))
+    kinds = {array.type for array in arrays}
+    if len(kinds) == 1 and not pa.types.is_decimal(first):
+        return first
+    if pa.types.is_timestamp(first):
+        return pa.timestamp(_MICROS, first.tz)
+    return _number(arrays)
+
+
+def _number(arrays: Sequence[pa.Array]) -> pa.DataType:
+    """DECIMAL where every value stays below 2**53 at the finest scale, else DOUBLE."""
+    if any(pa.types.is_floating(array.type) for array in arrays):
+        return pa.float64()
+    scale = max(_scale(array.type) for array in arrays)
+    largest = max(_magnitude(array) * 10 ** (scale - _scale(array.type)) for array in arrays)
+    if largest >= numbers.EXACT:
+        return pa.float64()
+    return pa.decimal128(9 if scale <= 9 and largest < 10**9 else 18, scale)
+
+
+def _scale(kind: pa.DataType) -> int:
+    return kind.scale if pa.types.is_decimal(kind) else 0
+
+
+def _magnitude(array: pa.Array) -> int:
+    valid = array.drop_null()
+    return int(np.abs(parquet.numbers_of(valid)).max()) if len(valid) else 0
+
+
+def _as(array: pa.Array, kind: pa.DataType) -> pa.Array:
+    """An array in a type that holds its values exactly."""
+    if pa.types.is_struct(kind):
+        members = members_of(array)
+        children = []
+        for item in kind:
+            member = members.get(parquet.field_id(item))
+            children.append(pa.nulls(len(array), item.type) if member is None else _as(member, item.type))
+        mask = array.is_null() if array.null_count else None
+        return pa.StructArray.from_arrays(children, fields=list(kind), mask=mask)
+    if pa.types.is_list(kind):
+        offsets = array.offsets.to_numpy()
+        mask = array.is_null() if array.null_count else None
+        elements = _as(_elements(array), kind.value_type)
+        return pa.ListArray.from_arrays(pa.array(offsets - offsets[0]), elements, type=kind, mask=mask)
+    if array.type == kind:
+        return array
+    if pa.types.is_floating(kind):
+        return doubles_of(array)
+    if pa.types.is_decimal(kind):
+        whole = parquet.numbers_of(array) * 10 ** (kind.scale - _scale(array.type))
+        return decimal_array(whole, kind, array)
+    return array.cast(kind)
+
+
+def _elements(array: pa.ListArray) -> pa.Array:
+    offsets = array.offsets
+    start = offsets[0].as_py()
+    return array.values.slice(start, offsets[-1].as_py() - start)
