@@ -44,7 +44,7 @@ def transact(
         what: the operation for messages, as in "cannot <what>".
         work: runs or queues its statements (the connection is in pipeline mode). With its value it gives the
             write whose lock it took, or None if nothing is to be committed. It is called again after a
-            collision, or after a connection lost before COMMIT.
+            collision, or after a connection that was lost with nothing done.
         find: name of the query that tells whether the write is in.
 
     Raises:
@@ -70,8 +70,15 @@ def transact(
                 return value
         except psycopg.Error as exc:
             if write_id is not None:
-                _resolve(connections, what, write_id, find, exc)
-                return value
+                if _resolve(connections, what, write_id, find, exc):
+                    return value
+                if lost:
+                    raise CatalogError(
+                        f"cannot {what}: the connection to the catalog at {connections.place} was lost during the "
+                        "commit, which was rolled back; nothing was done, try again"
+                    ) from exc
+                lost = True
+                continue
             if isinstance(exc, psycopg.errors.UniqueViolation):
                 raise
             if is_lost(exc) and not lost:
@@ -87,11 +94,10 @@ def transact(
                 raise translate(exc, what=what, place=connections.place) from exc
 
 
-def _resolve(connections: Connections, what: str, write_id: UUID, find: str, cause: psycopg.Error) -> None:
-    """Return if the write is in.
+def _resolve(connections: Connections, what: str, write_id: UUID, find: str, cause: psycopg.Error) -> bool:
+    """Say whether the write is in; if it is not, it never will be.
 
     Raises:
-        CatalogError: it is not, and never will be.
         CommitUnknownError: it could not be found out in time.
     """
     connections.forget_idle()
@@ -104,13 +110,8 @@ def _resolve(connections: Connections, what: str, write_id: UUID, find: str, cau
             problem = exc
             time.sleep(0.1)
             continue
-        if found is True:
-            return
-        if found is False:
-            raise CatalogError(
-                f"cannot {what}: the connection to the catalog at {connections.place} was lost during the commit, "
-                "which was rolled back; nothing was done, try again"
-            ) from cause
+        if found is not None:
+            return found
         break
     raise CommitUnknownError(
         f"unknown whether it succeeded to {what}: the connection to the catalog at {connections.place} was lost "
