@@ -172,7 +172,9 @@ ON CONFLICT DO NOTHING
 
 
 -- name: result_columns
-task_id, strategy, status, created_at, file_size, json_size, run_date, strategies, encode(sha256, 'hex'), profile,
+-- Most results have one strategy: nothing is sent for it twice.
+task_id, strategy, status, created_at, file_size, json_size, run_date,
+CASE WHEN strategies <> ARRAY[strategy] THEN strategies END, encode(sha256, 'hex'), profile,
 fidelity, fidelity_bytes, write_id, saved_at, tables::text, params::text, metrics::text
 
 -- name: result
@@ -240,14 +242,47 @@ LEFT JOIN (
 WHERE f.let_go_at IS NULL AND (%(tables)s::text[] IS NULL OR f.table_name = ANY (%(tables)s::text[]))
 ORDER BY f.table_name, f.strategy, f.run_date, f.file_id
 
+-- name: within
+-- Nothing given, nothing bounded. `since` and `until` are of created_at, from which run_date follows.
+(%(strategies)s::text[] IS NULL OR strategy = ANY (%(strategies)s::text[]))
+AND run_date >= coalesce(%(first_date)s::date, '-infinity')
+AND run_date <= coalesce(%(last_date)s::date, 'infinity')
+AND run_date >= coalesce((SELECT date_trunc(partition, %(since)s::timestamptz AT TIME ZONE 'UTC')::date FROM lake), '-infinity')
+AND run_date <= coalesce((%(until)s::timestamptz AT TIME ZONE 'UTC')::date, 'infinity')
+
+-- name: file_columns
+f.table_name, f.path, f.strategy, f.run_date, f.rows, f.bytes,
+(SELECT array_agg(d.task_id ORDER BY d.task_id) FROM dead_rows d WHERE d.file_id = f.file_id) AS dead
+
+-- name: live_files_within
+SELECT {file_columns} FROM data_files f
+WHERE let_go_at IS NULL AND table_name = %(table)s AND {within}
+ORDER BY strategy, run_date, file_id
+
+-- name: live_files_of
+-- From the results to their files: never all files of a table.
+SELECT {file_columns} FROM data_files f
+WHERE let_go_at IS NULL AND table_name = %(table)s AND {within}
+  AND file_id IN (SELECT s.file_id FROM result_files s JOIN backtest_results r USING (write_id)
+                  WHERE r.task_id = ANY (%(task_ids)s::text[]))
+ORDER BY strategy, run_date, file_id
+
 -- name: copy_results
 -- Times as microseconds and days since 1970, so that no text form of a time has to be agreed on.
 COPY (
     SELECT task_id, strategy, CASE WHEN strategies <> ARRAY[strategy] THEN to_json(strategies)::text END,
            status, (extract(epoch FROM created_at) * 1000000)::bigint, run_date - DATE '1970-01-01',
            file_size, json_size, profile, fidelity, fidelity_bytes, encode(sha256, 'hex'),
-           (extract(epoch FROM saved_at) * 1000000)::bigint, params::text, metrics::text, tables::text, write_id
-    FROM backtest_results ORDER BY created_at DESC, task_id
+           (extract(epoch FROM saved_at) * 1000000)::bigint,
+           CASE WHEN 'params' = ANY (%(columns)s::text[]) THEN params::text END,
+           CASE WHEN 'metrics' = ANY (%(columns)s::text[]) THEN metrics::text END,
+           CASE WHEN 'tables' = ANY (%(columns)s::text[]) THEN tables::text END, write_id
+    FROM backtest_results
+    WHERE (%(task_ids)s::text[] IS NULL OR task_id = ANY (%(task_ids)s::text[]))
+      AND created_at >= coalesce(%(since)s::timestamptz, '-infinity')
+      AND created_at <= coalesce(%(until)s::timestamptz, 'infinity')
+      AND {within}
+    ORDER BY created_at DESC, task_id
 ) TO STDOUT (FORMAT csv)
 
 

@@ -18,8 +18,9 @@ import pyarrow as pa
 
 from lakestore import batch, doctor, home, layout, parquet, query, record, tombstones
 from lakestore.catalog import Catalog
+from lakestore.catalog.bounds import Bounds
 from lakestore.catalog.embedded import EmbeddedServer
-from lakestore.catalog.snapshot import Snapshot
+from lakestore.catalog.snapshot import Snapshot, Wanted
 from lakestore.codec.envelope import Envelope, StoredRegion
 from lakestore.config import Config
 from lakestore.errors import (
@@ -76,6 +77,7 @@ class Lake:
         self._now = now or (lambda: datetime.now(UTC))
         self._new_id = new_id or uuid7
         self._files = Files(root)
+        self._duckdb = query.Instance()
         self._server = EmbeddedServer.attach(root / layout.PRIVATE / "catalog") if dsn is None else None
         self.conninfo = self._server.conninfo if self._server is not None else str(dsn)
         try:
@@ -302,7 +304,7 @@ class Lake:
             QueryError: not valid, naming what is not there, or not allowed.
         """
         self._open_catalog()
-        return query.run(self.root, self._snapshot_for, sql, params, untrusted=untrusted)
+        return query.run(self.root, self._snapshot_for, sql, params, untrusted=untrusted, instance=self._duckdb)
 
     def connect(self, *, config: Mapping[str, Any] | None = None) -> duckdb.DuckDBPyConnection:
         """A DuckDB connection with every lake table and `results` as views: a snapshot; `refresh` renews it.
@@ -345,7 +347,9 @@ class Lake:
         Raises:
             NotFoundError: there is no such table.
         """
-        snapshot = self._open_catalog().snapshot(None if table is None else [table], results=False)
+        bounds = Bounds(None if strategy is None else frozenset({strategy}))
+        tables = None if table is None else {table: bounds}
+        snapshot = self._open_catalog().snapshot(Wanted(tables, results=None))
         if table is not None and table != layout.RESULTS and table not in snapshot.tables:
             raise NotFoundError(
                 f"there is no lake table {table!r}; there are: {', '.join(sorted(snapshot.tables)) or 'none'}"
@@ -369,6 +373,7 @@ class Lake:
         if self._closed:
             return
         self._closed = True
+        self._duckdb.close()
         self._catalog.close()
         if self._server is not None:
             self._server.close()
@@ -415,18 +420,8 @@ class Lake:
         return replace(found, files=tuple(file for file in found.files if file.table != layout.RESULTS))
 
     def _snapshot_for(self, needs: query.Needs) -> Snapshot:
-        """The files that a statement can need."""
+        """What a statement can need."""
         if needs.everything:
             return self._snapshot()
-        names = [name for name in needs.tables if name != layout.RESULTS]
-        found = self._open_catalog().snapshot(names, results=layout.RESULTS in needs.tables)
-        return replace(found, files=tuple(file for file in found.files if _within(file, needs.tables[file.table])))
-
-
-def _within(file: LiveFile, bounds: query.Bounds) -> bool:
-    """Whether a file can hold rows within the bounds."""
-    if bounds.strategies is not None and file.strategy not in bounds.strategies:
-        return False
-    if bounds.first_date is not None and file.run_date < bounds.first_date:
-        return False
-    return bounds.last_date is None or file.run_date <= bounds.last_date
+        files = {name: bounds for name, bounds in needs.tables.items() if name != layout.RESULTS}
+        return self._open_catalog().snapshot(Wanted(files, needs.tables.get(layout.RESULTS), needs.columns))

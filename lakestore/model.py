@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, Literal
 from uuid import UUID
+
+import orjson
 
 FORMAT_VERSION = 1
 """Version of what is written on disk; a lake of a newer one is refused by name."""
@@ -24,6 +28,8 @@ SqlType = Literal[
     "STRUCT", "LIST", "NULL",
 ]  # fmt: skip
 """A column's type in SQL. STRUCT and LIST have children; NULL: no value of it was ever seen."""
+
+_LONG_NUMBER = re.compile(r"\d{19}")
 
 Digest = bytes
 """A SHA-256 as its 32 bytes."""
@@ -133,6 +139,39 @@ class Fidelity:
     bytes: int = 0
 
 
+class JsonText(str):
+    """JSON text in the place of its value, which is made when it is first asked for."""
+
+    __slots__ = ()
+
+    def value(self) -> Any:
+        """The value; what Python cannot take (depth, numbers of thousands of digits) stays text."""
+        try:
+            # orjson makes doubles of integers beyond 64 bits.
+            return orjson.loads(str(self)) if _LONG_NUMBER.search(self) is None else json.loads(self)
+        except (ValueError, RecursionError):
+            return str(self)
+
+
+class _Late:
+    """A slot whose JSON text turns into its value at the first look."""
+
+    def __init__(self, slot: Any) -> None:
+        self._slot = slot
+
+    def __get__(self, instance: object | None, owner: type) -> Any:
+        if instance is None:
+            return self
+        value = self._slot.__get__(instance, owner)
+        if type(value) is JsonText:
+            value = value.value()
+            self._slot.__set__(instance, value)
+        return value
+
+    def __set__(self, instance: object, value: object) -> None:
+        self._slot.__set__(instance, value)
+
+
 @dataclass(frozen=True, slots=True)
 class ResultInfo:
     """What the catalog knows of one result; times are UTC, sizes are bytes."""
@@ -155,6 +194,11 @@ class ResultInfo:
     """Rows per lake table."""
     params: Any = None
     metrics: Any = None
+
+
+# Behind the dataclass: most readers of a page look at none of them, and parsing took half of its time.
+for _name in ("tables", "params", "metrics"):
+    setattr(ResultInfo, _name, _Late(getattr(ResultInfo, _name)))
 
 
 @dataclass(frozen=True, slots=True)

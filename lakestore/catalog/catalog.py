@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
@@ -11,7 +10,7 @@ from uuid import UUID
 
 from lakestore.catalog import columns, commits, reads, schema, snapshot
 from lakestore.catalog.connect import Connection, Connections
-from lakestore.catalog.snapshot import Snapshot
+from lakestore.catalog.snapshot import EVERYTHING, Snapshot, Wanted
 from lakestore.catalog.sql import queries
 from lakestore.catalog.upkeep import Upkeep
 from lakestore.model import (
@@ -50,8 +49,7 @@ class Catalog:
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
         self.upkeep = Upkeep(connections)
-        self._lock = threading.Lock()
-        self._tables: tuple[int, dict[str, LakeTable]] | None = None
+        self._known = columns.Known()
 
     @classmethod
     def open(
@@ -91,20 +89,9 @@ class Catalog:
 
     def tables(self) -> dict[str, LakeTable]:
         """Return the lake tables by name as they are now (kept here while nothing changes them)."""
-
-        def work(conn: Connection) -> dict[str, LakeTable]:
-            counter = columns.read_counter(conn)
-            with self._lock:
-                kept = self._tables
-            if kept is not None and kept[0] == counter:
-                return kept[1]
-            # Read after the counter: a change in between is seen, and looked for once more next time.
-            found = columns.read_tables(conn)
-            with self._lock:
-                self._tables = (counter, found)
-            return found
-
-        return dict(self._connections.run("read the lake's tables", work))
+        return self._connections.run(
+            "read the lake's tables", lambda conn: self._known.tables(conn, columns.read_counter(conn))
+        )
 
     def table_for(self, key: str, wanted: str) -> str:
         """Return the name of the lake table that stands for a key of documents; reserved if it is new.
@@ -217,17 +204,13 @@ class Catalog:
             self._connections, strategy=strategy, status=status, since=since, until=until, limit=limit, after=after
         )
 
-    def snapshot(self, tables: Sequence[str] | None = None, *, results: bool = True) -> Snapshot:
-        """Return the live files, the lake tables and the live results, all of one instant.
-
-        Args:
-            tables: only files of these lake tables (`results` is one); None: of all.
-            results: whether the live results are wanted too.
+    def snapshot(self, wanted: Wanted = EVERYTHING) -> Snapshot:
+        """Return live files, the lake tables and live results, all of one instant; more than wanted does no harm.
 
         Raises:
             CatalogError: the catalog cannot be reached.
         """
-        return snapshot.read(self._connections, tables, results=results)
+        return snapshot.read(self._connections, wanted, self._known)
 
     def settings(self) -> dict[str, str]:
         """Return the server's settings that matter for durability, by name, with the database and the role."""

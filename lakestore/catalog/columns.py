@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 from lakestore.catalog.connect import Connection, Connections
 from lakestore.catalog.failures import is_storable
@@ -17,9 +18,31 @@ MAX_TABLE_NAME: Final = 64
 _TAKEN_TABLES: Final = frozenset({"results"})
 
 
+class Known:
+    """The lake tables as they were last read, kept while the catalog's counter of changes stands still."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kept: tuple[int, dict[str, LakeTable]] | None = None
+
+    def tables(self, conn: Connection, counter: int) -> dict[str, LakeTable]:
+        """Return the lake tables by name; `counter` was read before, so that a change in between is seen next time."""
+        with self._lock:
+            kept = self._kept
+        if kept is None or kept[0] != counter:
+            kept = (counter, read_tables(conn))
+            with self._lock:
+                self._kept = kept
+        return dict(kept[1])
+
+
 def read_counter(conn: Connection) -> int:
     """Return the number that grows with each change of a table or column."""
-    row = conn.execute(queries()["schema_counter"]).fetchone()
+    return counter_of(conn.execute(queries()["schema_counter"]).fetchone())
+
+
+def counter_of(row: Sequence[Any] | None) -> int:
+    """Return the counter in the row of `schema_counter`."""
     if row is None:
         raise CatalogError("the catalog does not say whose it is (its table lake is empty): restore it")
     return int(row[0])

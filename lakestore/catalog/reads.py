@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from lakestore.catalog.connect import Connection, Connections
 from lakestore.catalog.failures import is_storable
 from lakestore.catalog.sql import queries
 from lakestore.errors import InvalidInputError
-from lakestore.model import Fidelity, ResultInfo, RowSpan
+from lakestore.model import Fidelity, JsonText, ResultInfo, RowSpan
 
 _INFO_COLUMNS = 17
 
@@ -23,7 +23,7 @@ def get(connections: Connections, task_id: str) -> ResultInfo | None:
     query = queries()["result"]
 
     def work(conn: Connection) -> tuple[Any, ...] | None:
-        return conn.execute(query, {"task_id": task_id}).fetchone()
+        return conn.execute(query, {"task_id": task_id}, binary=True).fetchone()
 
     row = connections.run(f"look up result '{task_id}'", work)
     return None if row is None else info_of(row)
@@ -49,7 +49,7 @@ def locate(connections: Connections, task_id: str) -> tuple[ResultInfo, tuple[Ro
     query = queries()["result_with_spans"]
 
     def work(conn: Connection) -> tuple[Any, ...] | None:
-        return conn.execute(query, {"task_id": task_id}).fetchone()
+        return conn.execute(query, {"task_id": task_id}, binary=True).fetchone()
 
     row = connections.run(f"locate result '{task_id}'", work)
     if row is None:
@@ -92,7 +92,7 @@ def results(
         "limit": limit,
     }
     query = queries()[name]
-    rows = connections.run("list results", lambda conn: conn.execute(query, parameters).fetchall())
+    rows = connections.run("list results", lambda conn: conn.execute(query, parameters, binary=True).fetchall())
     return [info_of(row) for row in rows]
 
 
@@ -102,32 +102,31 @@ def _utc(time: datetime | None) -> datetime | None:
 
 
 def info_of(row: Sequence[Any]) -> ResultInfo:
-    """Return the result that a row of `result_columns` stands for."""
+    """Return the result that a row of `result_columns` stands for; its JSON is parsed when it is looked at."""
+    (task_id, strategy, status, created_at, file_size, json_size, run_date, strategies, sha256, profile) = row[:10]
+    (fidelity, fidelity_bytes, write_id, saved_at, tables, params, metrics) = row[10:_INFO_COLUMNS]
     return ResultInfo(
-        task_id=row[0],
-        strategy=row[1],
-        status=row[2],
-        created_at=row[3].astimezone(UTC),
-        file_size=row[4],
-        json_size=row[5],
-        run_date=row[6],
-        strategies=tuple(row[7]),
-        sha256=row[8],
-        profile=row[9],
-        fidelity=Fidelity(row[10], row[11]),
-        write_id=row[12],
-        saved_at=row[13].astimezone(UTC),
-        tables=_loads(row[14]),
-        params=_loads(row[15]),
-        metrics=_loads(row[16]),
+        task_id,
+        strategy,
+        status,
+        _in_utc(created_at),
+        file_size,
+        json_size,
+        run_date,
+        (strategy,) if strategies is None else tuple(strategies),
+        sha256,
+        profile,
+        _fidelity(fidelity, fidelity_bytes),
+        write_id,
+        _in_utc(saved_at),
+        JsonText(tables),  # type: ignore[arg-type]
+        None if params is None else JsonText(params),
+        None if metrics is None else JsonText(metrics),
     )
 
 
-def _loads(text: str | None) -> Any:
-    """Return the value of JSONB text; what Python cannot take (depth, numbers of thousands of digits) as text."""
-    if text is None:
-        return None
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return text
+def _in_utc(time: datetime) -> datetime:
+    return time if time.tzinfo is UTC else time.astimezone(UTC)
+
+
+_fidelity = lru_cache(1024)(Fidelity)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
+import psycopg
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
 from lakestore.catalog import columns
-from lakestore.catalog.connect import Connection, Connections
+from lakestore.catalog.bounds import UNBOUNDED, Bounds
+from lakestore.catalog.connect import Connection, Connections, pipelined
 from lakestore.catalog.sql import queries
 from lakestore.errors import CatalogError
 from lakestore.model import LakeTable, LiveFile
@@ -53,29 +55,62 @@ class Snapshot:
     taken_at: datetime
 
 
-def read(connections: Connections, tables: Sequence[str] | None, *, results: bool) -> Snapshot:
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a reader asks of the catalog.
+
+    Attributes:
+        tables: the lake tables whose files are wanted, with bounds on their rows; None: all files.
+        results: bounds on the results that are wanted; None: none are.
+        columns: of `params`, `metrics` and `tables` of the results those that are wanted; others are null.
+    """
+
+    tables: Mapping[str, Bounds] | None = None
+    results: Bounds | None = UNBOUNDED
+    columns: frozenset[str] = frozenset({"params", "metrics", "tables"})
+
+
+EVERYTHING: Final = Wanted()
+
+
+def read(connections: Connections, wanted: Wanted, known: columns.Known) -> Snapshot:
     """Return a snapshot from one read-only transaction; see `Catalog.snapshot`."""
     q = queries()
 
     def work(conn: Connection) -> Snapshot:
-        with conn.pipeline():
+        with pipelined(conn):
             conn.execute(q["begin_snapshot"], prepare=False)
-            files = conn.execute(q["live_files"], {"tables": None if tables is None else list(tables)})
+            counter = conn.execute(q["schema_counter"])
+            files = list(_files(conn, wanted.tables))
         taken_at = datetime.now(UTC)
         live = tuple(
             LiveFile(table, path, strategy, run_date, rows, size, tuple(dead or ()))
-            for table, path, strategy, run_date, rows, size, dead in files
+            for cursor in files
+            for table, path, strategy, run_date, rows, size, dead in cursor.fetchall()
         )
-        lake_tables = columns.read_tables(conn)
-        found = _results(conn) if results else None
+        tables = known.tables(conn, columns.counter_of(counter.fetchone()))
+        found = None if wanted.results is None else _results(conn, wanted.results, wanted.columns)
         conn.execute(q["commit"], prepare=False)
-        return Snapshot(live, lake_tables, found, taken_at)
+        return Snapshot(live, tables, found, taken_at)
 
     return connections.run("take a snapshot", work)
 
 
-def _results(conn: Connection) -> pa.Table:
-    with conn.cursor() as cursor, cursor.copy(queries()["copy_results"]) as copy:
+def _files(conn: Connection, tables: Mapping[str, Bounds] | None) -> Iterator[psycopg.Cursor[tuple[Any, ...]]]:
+    """The live files; not prepared where bounded, for each set of bounds has a plan of its own."""
+    q = queries()
+    free = None if tables is None else [name for name, bounds in tables.items() if bounds == UNBOUNDED]
+    if free is None or free:
+        yield conn.execute(q["live_files"], {"tables": free})
+    for name, bounds in (tables or {}).items():
+        if bounds != UNBOUNDED:
+            query = q["live_files_within" if bounds.task_ids is None else "live_files_of"]
+            yield conn.execute(query, {"table": name, **bounds.parameters()}, prepare=False)
+
+
+def _results(conn: Connection, bounds: Bounds, names: Collection[str]) -> pa.Table:
+    parameters = {**bounds.parameters(), "columns": list(names)}
+    with conn.cursor() as cursor, cursor.copy(queries()["copy_results"], parameters) as copy:
         parts = [bytes(part) for part in copy]
     return table_of(parts)
 

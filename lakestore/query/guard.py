@@ -14,7 +14,8 @@ from typing import Any, Final
 import duckdb
 
 from lakestore.errors import QueryError
-from lakestore.query.prune import Params, understood
+from lakestore.query.constants import Params
+from lakestore.query.prune import names_made, understood
 from lakestore.query.sqltypes import text
 from lakestore.query.tree import Node, parse, walk
 
@@ -92,12 +93,7 @@ def check(tree: Node | None, tables: Collection[str]) -> None:
     if tree is None:
         raise QueryError("the statement is not one that can be checked: give one plain SELECT")
     nodes = list(walk(tree))
-    names = {name.lower() for name in tables}
-    for node in nodes:
-        if "cte_map" in node:
-            names.update(str(entry["key"]).lower() for entry in node["cte_map"]["map"])
-        if node.get("type") in ("CTE_NODE", "RECURSIVE_CTE_NODE"):
-            names.add(str(node.get("cte_name", node.get("ctename", ""))).lower())
+    names = {name.lower() for name in tables} | names_made(nodes)
     for node in nodes:
         kind = node.get("type")
         if not understood(node):

@@ -1,85 +1,53 @@
 """Which files can a statement need? Bounds read from its syntax tree, never narrower than the truth.
 
 What is understood: the WHERE of a SELECT that scans a table directly (or in inner joins, by qualified names), as
-comparisons of an own column with constants, joined by AND and OR. Anything else leaves its table unbounded, and a
-statement that is not understood at all needs everything.
+comparisons of an own column with constants, joined by AND and OR. What is said of one table holds for those joined
+to it by `task_id`. Anything else leaves its table unbounded, and a statement that is not understood at all needs
+everything.
 """
 
 from __future__ import annotations
 
 import os
-import re
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
-from typing import Final, TypeVar
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
 
 import duckdb
 
+from lakestore.catalog.bounds import UNBOUNDED, Bounds
 from lakestore.layout import RESULTS
-from lakestore.query.tree import Node, parse, render, walk
+from lakestore.query.constants import Params, constant, time_of
+from lakestore.query.tree import Node, parse, walk
 
-Params = Sequence[object] | Mapping[str, object] | None
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """Rows outside of these cannot matter; None does not bound. Ends are inclusive, times are UTC."""
-
-    strategies: frozenset[str] | None = None
-    task_ids: frozenset[str] | None = None
-    first_date: date | None = None
-    last_date: date | None = None
-    since: datetime | None = None
-    """On `created_at`; only ever set for the table `results`."""
-    until: datetime | None = None
-
-    def both(self, other: Bounds) -> Bounds:
-        """Bounds of what lies within this and the other."""
-        return Bounds(
-            _either(self.strategies, other.strategies, frozenset.intersection),
-            _either(self.task_ids, other.task_ids, frozenset.intersection),
-            _either(self.first_date, other.first_date, max),
-            _either(self.last_date, other.last_date, min),
-            _either(self.since, other.since, max),
-            _either(self.until, other.until, min),
-        )
-
-    def any(self, other: Bounds) -> Bounds:
-        """The narrowest bounds of what lies within this or the other."""
-        return Bounds(
-            _each(self.strategies, other.strategies, frozenset.union),
-            _each(self.task_ids, other.task_ids, frozenset.union),
-            _each(self.first_date, other.first_date, min),
-            _each(self.last_date, other.last_date, max),
-            _each(self.since, other.since, min),
-            _each(self.until, other.until, max),
-        )
-
-
-def _either(a: T | None, b: T | None, join: Callable[[T, T], T]) -> T | None:
-    return b if a is None else a if b is None else join(a, b)
-
-
-def _each(a: T | None, b: T | None, join: Callable[[T, T], T]) -> T | None:
-    return None if a is None or b is None else join(a, b)
-
-
-UNBOUNDED: Final = Bounds()
+LONG_COLUMNS: Final = frozenset({"params", "metrics", "tables"})
+"""Columns of `results` that are only fetched where a statement may read them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """The tables a statement names, in small letters, each with its bounds; `everything`: it may read any table."""
+    """The tables a statement names, in small letters, each with its bounds; `everything`: it may read any table.
+
+    `columns` are those of `LONG_COLUMNS` that it may read, `made` the names it gives to queries of its own;
+    `listing`: it asks which tables there are.
+    """
 
     tables: Mapping[str, Bounds] = field(default_factory=dict)
     everything: bool = False
+    columns: frozenset[str] = LONG_COLUMNS
+    made: frozenset[str] = frozenset()
+    listing: bool = False
 
     def table(self, name: str) -> Bounds | None:
         """The bounds on a table; None when the statement does not read it."""
         return self.tables.get(name.lower(), UNBOUNDED if self.everything else None)
+
+    def only(self, names: Collection[str]) -> frozenset[str] | None:
+        """Those of the lake's tables that the statement can see; None: all, for it may list them, or miss one."""
+        if self.everything or self.listing or not self.tables.keys() <= {*names, *self.made}:
+            return None
+        return frozenset(self.tables)
 
 
 EVERYTHING: Final = Needs(everything=True)
@@ -119,18 +87,52 @@ def needed_by(con: duckdb.DuckDBPyConnection, tree: Node | None, params: Params 
 def _needs(con: duckdb.DuckDBPyConnection, tree: Node, params: Params) -> Needs:
     bounded: dict[int, Bounds] = {}
     nodes = list(walk(tree))
+    if not all(map(understood, nodes)):
+        return EVERYTHING
+    made = frozenset(names_made(nodes))
     for node in nodes:
-        if not understood(node):
-            return EVERYTHING
         if "from_table" in node:
-            bounded.update(_bounded_scans(con, node, params))
+            bounded.update(_bounded_scans(con, node, params, made))
     tables: dict[str, Bounds] = {}
     for node in nodes:
         if node.get("type") == "BASE_TABLE":
             name = str(node["table_name"]).lower()
             bounds = bounded.get(id(node), UNBOUNDED)
             tables[name] = tables[name].any(bounds) if name in tables else bounds
-    return Needs(tables)
+    listing = any(node.get("type") == "SHOW_REF" and node.get("table_name") for node in nodes)
+    return Needs(tables, columns=_long_columns(nodes), made=made, listing=listing)
+
+
+def names_made(nodes: Iterable[Node]) -> set[str]:
+    """The names, in small letters, that a statement gives to queries of its own (WITH)."""
+    names: set[str] = set()
+    for node in nodes:
+        if "cte_map" in node:
+            names.update(str(entry["key"]).lower() for entry in node["cte_map"]["map"])
+        if node.get("type") in ("CTE_NODE", "RECURSIVE_CTE_NODE"):
+            names.add(str(node.get("cte_name", node.get("ctename", ""))).lower())
+    return names
+
+
+def _long_columns(nodes: Sequence[Node]) -> frozenset[str]:
+    """The long columns that a statement may read: all of them where it can without naming them."""
+    names: set[str] = set()
+    relations: set[str] = set()
+    for node in nodes:
+        kind = node.get("type")
+        if kind in ("STAR", "POSITIONAL_REFERENCE", "PIVOT") or node.get("column_name_alias"):
+            return LONG_COLUMNS
+        if kind == "JOIN":
+            if node.get("ref_type") == "NATURAL":
+                return LONG_COLUMNS
+            names.update(str(name).lower() for name in node["using_columns"])
+        if kind == "COLUMN_REF":
+            names.update(str(name).lower() for name in node["column_names"])
+        elif kind in _TABLE_REFS:
+            relations.update(str(node.get(key) or "").lower() for key in ("alias", "table_name"))
+    # A relation named as a column is its whole row.
+    last = {str(node["column_names"][-1]).lower() for node in nodes if node.get("type") == "COLUMN_REF"}
+    return LONG_COLUMNS if last & relations else LONG_COLUMNS & names
 
 
 def understood(node: Node) -> bool:
@@ -145,30 +147,113 @@ def understood(node: Node) -> bool:
     return True
 
 
-def _bounded_scans(con: duckdb.DuckDBPyConnection, select: Node, params: Params) -> Iterator[tuple[int, Bounds]]:
-    """The tables that a SELECT scans itself, by the identity of their nodes, with the bounds of its WHERE."""
+def _bounded_scans(
+    con: duckdb.DuckDBPyConnection, select: Node, params: Params, made: Collection[str]
+) -> Iterator[tuple[int, Bounds]]:
+    """The tables that a SELECT scans itself, by the identity of their nodes, with the bounds of its WHERE.
+
+    Args:
+        made: names that the statement itself gives to queries (WITH).
+    """
     where = select.get("where_clause")
     if not where or select.get("sample"):
         return
     source = select["from_table"]
     alone = source.get("type") == "BASE_TABLE"
+    merged = _merged(source)
+    found: dict[str, Bounds] = {}
+    scans: dict[str, Node] = {}
     for scan in _inner(source):
         if scan.get("sample") or scan.get("at_clause") or scan.get("column_name_alias"):
             continue
-        name = str(scan["table_name"]).lower()
-        alias = str(scan.get("alias") or name).lower()
-        yield id(scan), _Reader(con, alias, alone, name == RESULTS, params).bounds(where)
+        alias = _alias(scan)
+        reader = _Reader(con, alias, alone, alias == merged, _name(scan) == RESULTS, params)
+        found[alias], scans[alias] = reader.bounds(where), scan
+    for group in _joined_by_task(source, where):
+        members = [alias for alias in group if alias in found]
+        ids = [found[alias].task_ids for alias in members]
+        # A query of the statement's own may call anything task_id, run_date or created_at.
+        own = [found[alias] for alias in members if _name(scans[alias]) not in made]
+        for alias in members:
+            if _name(scans[alias]) not in made:
+                for other in own:
+                    found[alias] = found[alias].both(replace(other, strategies=None))
+            for texts in ids:
+                found[alias] = found[alias].both(Bounds(task_ids=texts))
+    for alias, scan in scans.items():
+        yield id(scan), found[alias]
+
+
+def _name(scan: Node) -> str:
+    return str(scan["table_name"]).lower()
+
+
+def _alias(scan: Node) -> str:
+    return str(scan.get("alias") or scan["table_name"]).lower()
 
 
 def _inner(source: Node) -> Iterator[Node]:
     """The tables whose every row passes the WHERE unchanged: the one scanned, or those in inner joins."""
     if source.get("type") == "BASE_TABLE":
         yield source
-    elif source.get("type") == "JOIN" and not source.get("alias") and not source.get("sample"):
-        # Outer joins are left alone, and so are ASOF and POSITIONAL: a missing row there changes another one's partner.
-        if source.get("join_type") == "INNER" and source.get("ref_type") in ("REGULAR", "CROSS", "NATURAL"):
-            yield from _inner(source["left"])
-            yield from _inner(source["right"])
+    elif _is_inner(source):
+        yield from _inner(source["left"])
+        yield from _inner(source["right"])
+
+
+def _is_inner(source: Node) -> bool:
+    # Outer joins are left alone, and so are ASOF and POSITIONAL: a missing row there changes another one's partner.
+    return bool(
+        source.get("type") == "JOIN"
+        and not source.get("alias")
+        and not source.get("sample")
+        and source.get("join_type") == "INNER"
+        and source.get("ref_type") in ("REGULAR", "CROSS", "NATURAL")
+    )
+
+
+def _merged(source: Node) -> str | None:
+    """The alias whose `task_id` is meant where it is not qualified: the first of those merged by USING."""
+    if source.get("type") == "BASE_TABLE":
+        return _alias(source)
+    if _is_inner(source) and "task_id" in _using(source):
+        return _merged(source["left"])
+    return None
+
+
+def _using(join: Node) -> set[str]:
+    return {str(name).lower() for name in join["using_columns"]}
+
+
+def _joined_by_task(source: Node, where: Node) -> Iterator[set[str]]:
+    """Groups of aliases whose `task_id` is the same in every row that passes."""
+    pairs = list(_equal_tasks(where))
+    joins = [source] if _is_inner(source) else []
+    while joins:
+        join = joins.pop()
+        if "task_id" in _using(join):
+            left, right = _merged(join["left"]), _merged(join["right"])
+            if left is not None and right is not None:
+                pairs.append((left, right))
+        if join.get("condition"):
+            pairs.extend(_equal_tasks(join["condition"]))
+        joins.extend(side for side in (join["left"], join["right"]) if _is_inner(side))
+    groups: list[set[str]] = []
+    for pair in pairs:
+        touched = [group for group in groups if group & set(pair)]
+        groups = [group for group in groups if group not in touched] + [set(pair).union(*touched)]
+    yield from groups
+
+
+def _equal_tasks(expr: Node) -> Iterator[tuple[str, str]]:
+    """The `a.task_id = b.task_id` that an expression demands."""
+    if expr.get("type") == "CONJUNCTION_AND":
+        for child in expr["children"]:
+            yield from _equal_tasks(child)
+    elif expr.get("type") == "COMPARE_EQUAL":
+        sides = [[str(name).lower() for name in side.get("column_names", ())] for side in (expr["left"], expr["right"])]
+        if all(len(names) == 2 and names[1] == "task_id" for names in sides):
+            yield sides[0][0], sides[1][0]
 
 
 _FLIPPED: Final = {
@@ -183,21 +268,13 @@ _UPPER: Final = frozenset({"COMPARE_EQUAL", "COMPARE_LESSTHAN", "COMPARE_LESSTHA
 
 
 @dataclass(frozen=True, slots=True)
-class _Constant:
-    """A constant's SQL type and text; `moving`: made from the clock, so a later look gives the same or more."""
-
-    type: str
-    text: str
-    moving: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class _Reader:
     """Reads one WHERE for one table in it."""
 
     con: duckdb.DuckDBPyConnection
     alias: str
     alone: bool
+    merged: bool
     is_results: bool
     params: Params
 
@@ -226,7 +303,7 @@ class _Reader:
         if expr.get("class") != "COLUMN_REF":
             return None
         names = [str(name).lower() for name in expr["column_names"]]
-        if len(names) == 1 and self.alone:
+        if len(names) == 1 and (self.alone or (self.merged and names == ["task_id"])):
             return names[0]
         if len(names) == 2 and names[0] == self.alias:
             return names[1]
@@ -246,7 +323,7 @@ class _Reader:
                 return UNBOUNDED
             texts = frozenset(value.text for value in known)
             return Bounds(strategies=texts) if column == "strategy" else Bounds(task_ids=texts)
-        times = [_time(value, zoned=column == "created_at") for value in known]
+        times = [time_of(value, zoned=column == "created_at") for value in known]
         moments = [time for time in times if time is not None]
         if len(moments) < len(times):
             return UNBOUNDED
@@ -255,100 +332,6 @@ class _Reader:
         if column == "run_date":
             return Bounds(first_date=lower and lower.date(), last_date=upper and upper.date())
         return Bounds(since=lower, until=upper)
-
-
-# Only plain texts, whose meaning is the same as a date, as a time and as text.
-_PLAIN_TIME: Final = re.compile(
-    r"\d{4}-\d\d-\d\d([ T]\d\d:\d\d:\d\d(\.\d{1,6})?(?P<zone>Z|[+-]\d\d(:\d\d)?)?)?", re.ASCII
-)
-
-
-def _time(value: _Constant, *, zoned: bool) -> datetime | None:
-    if value.type not in ("VARCHAR", "DATE", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE"):
-        return None
-    match = _PLAIN_TIME.fullmatch(value.text)
-    # A text that becomes a DATE drops its zone, where a time is moved by it.
-    if match is None or (value.type == "VARCHAR" and match["zone"] and not zoned):
-        return None
-    try:
-        moment = datetime.fromisoformat(value.text)
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None
-
-
-_CLOCK: Final = frozenset({"now", "get_current_timestamp", "transaction_timestamp", "today", "current_date"})
-_UNITS: Final = frozenset(
-    {"trunc", "to_seconds", "to_minutes", "to_hours", "to_days", "to_weeks", "to_months", "to_years", "to_quarters"}
-)
-
-
-def constant(con: duckdb.DuckDBPyConnection, expr: Node, params: Params) -> _Constant | None:
-    """The value of an expression made of constants; None when it is not one, or NULL, or of no use here."""
-    if expr.get("class") == "CONSTANT":
-        # Texts at once: a long IN list must not cost a statement each. DuckDB 2 writes `literal`, 1 wrote `value`.
-        literal, value = expr.get("literal"), expr.get("value")
-        if isinstance(literal, dict) and literal.get("kind") == "STRING":
-            return _Constant("VARCHAR", str(literal["text"]))
-        if isinstance(value, dict) and value.get("type", {}).get("id") == "VARCHAR" and not value.get("is_null"):
-            return _Constant("VARCHAR", str(value["value"]))
-    if expr.get("class") == "PARAMETER":
-        return _parameter(str(expr.get("identifier", "")), params)
-    moving = _movement(expr)
-    return None if moving is None else _evaluate(con, expr, moving)
-
-
-def _parameter(name: str, params: Params) -> _Constant | None:
-    value: object = None
-    if isinstance(params, Mapping):
-        value = params.get(name)
-    elif params is not None and name.isdecimal() and 0 < int(name) <= len(params):
-        value = params[int(name) - 1]
-    if isinstance(value, str):
-        return _Constant("VARCHAR", value)
-    if isinstance(value, datetime):
-        return _Constant("TIMESTAMP" if value.tzinfo is None else "TIMESTAMP WITH TIME ZONE", value.isoformat(" "))
-    if isinstance(value, date):
-        return _Constant("DATE", value.isoformat())
-    return None
-
-
-def _movement(expr: Node) -> bool | None:
-    """Whether the expression follows the clock forward; None when it is not made of constants alone."""
-    kind = expr.get("class")
-    if kind == "CONSTANT":
-        return False
-    if kind == "CAST":
-        return _movement(expr["child"])
-    # `current_date` without parentheses stands in the tree as a column, and may be one.
-    if kind != "FUNCTION" or expr.get("filter") or expr.get("schema"):
-        return None
-    name = str(expr["function_name"]).lower()
-    # DuckDB 2 names arguments, 1 had `children`.
-    arguments = expr["children"] if "children" in expr else [given["expression"] for given in expr["arguments"]]
-    parts = [_movement(argument) for argument in arguments]
-    if None in parts:
-        return None
-    if name in _CLOCK and not parts:
-        return True
-    if name in _UNITS and len(parts) == 1 and not parts[0]:
-        return False
-    if name in ("+", "-") and len(parts) == 2 and not parts[1]:
-        return parts[0]
-    return None
-
-
-def _evaluate(con: duckdb.DuckDBPyConnection, expr: Node, moving: bool) -> _Constant | None:
-    try:
-        template = parse(con, "SELECT 1")
-        if template is None:
-            return None
-        text = render(con, {**template, "select_list": [{**expr, "alias": ""}]})
-        value = con.execute(f"SELECT typeof(v), CAST(v AS VARCHAR) FROM ({text}) AS t(v)")
-        ((kind, found),) = value.fetchall()
-    except duckdb.Error:
-        return None
-    return None if found is None else _Constant(str(kind), str(found), moving)
 
 
 _scratch_lock = threading.Lock()

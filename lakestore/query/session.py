@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import duckdb
 
@@ -17,8 +14,10 @@ from lakestore.errors import QueryError
 from lakestore.layout import RESULTS
 from lakestore.model import LakeTable, LiveFile
 from lakestore.query import guard, prune
+from lakestore.query.constants import Params
 from lakestore.query.failures import translated
-from lakestore.query.prune import Needs, Params
+from lakestore.query.instance import Instance, start
+from lakestore.query.prune import Needs
 from lakestore.query.sqltypes import children, identifier
 from lakestore.query.tree import parse
 from lakestore.query.views import lake_root, view_sql
@@ -41,7 +40,7 @@ def connect(root: Path, snapshot: Snapshot, *, config: Mapping[str, Any] | None 
     Raises:
         QueryError: a setting is not known, or a view cannot be made.
     """
-    con = _open(config or {})
+    con = start(config or {})
     try:
         refresh(con, root, snapshot)
     except BaseException:
@@ -80,6 +79,7 @@ def run(
     *,
     untrusted: bool = False,
     limits: guard.Limits = guard.DEFAULT,
+    instance: Instance | None = None,
 ) -> duckdb.DuckDBPyRelation:
     """The answer to one SELECT, as a DuckDB relation that keeps what it needs alive.
 
@@ -92,16 +92,16 @@ def run(
         params: values for `?`, `$1` (a sequence) or `$name` (a mapping).
         untrusted: the text comes from outside: it can read live rows and nothing else.
         limits: for untrusted statements.
+        instance: a DuckDB that trusted statements share; a new one where none is given.
 
     Raises:
         QueryError: the SQL is not valid, names what is not there, is not allowed, or exceeds its limits.
         CorruptFileError: a data file is missing.
     """
-    con = _open({**guard.CONFIG, **limits.config()} if untrusted else {})
+    con = start({**guard.CONFIG, **limits.config()}) if untrusted else (instance or Instance()).database()
     needs: Needs | None = None
     columns: dict[str, list[str]] = {}
     try:
-        con.execute("SET python_enable_replacements = false")
         guard.one_query(con, sql, untrusted=untrusted)
         tree = parse(con, sql)
         needs = prune.needed_by(con, tree, params)
@@ -111,7 +111,13 @@ def run(
         columns = _columns(snapshot)
         if untrusted:
             guard.check(tree, columns)
-        _create(con, root, snapshot)
+        names = needs.only(columns)
+        if names is None and not untrusted:
+            # It may list what there is: nothing of other statements is to be seen.
+            con.close()
+            con = start({})
+        con.execute("SET python_enable_replacements = false")
+        _create(con, root, snapshot, names)
         if not untrusted:
             return con.sql(sql, params=params)
         base = lake_root(root)
@@ -127,28 +133,18 @@ def run(
         raise
 
 
-def _open(config: Mapping[str, Any]) -> duckdb.DuckDBPyConnection:
-    # DuckDB's own choice for spilled data is `.tmp` in the working directory.
-    spill = os.path.join(tempfile.gettempdir(), f"lakestore-{uuid4().hex}")
-    settings = {"autoinstall_known_extensions": "false", "temp_directory": spill, **config}
-    try:
-        con = duckdb.connect(":memory:", config=settings)
-        con.execute("SET GLOBAL TimeZone = 'UTC'")
-        # It would be drawn into the standard output of scripts.
-        con.execute("SET enable_progress_bar = false")
-    except (duckdb.Error, TypeError) as exc:
-        raise QueryError(f"DuckDB does not start with these settings: {exc}") from exc
-    return con
-
-
-def _create(con: duckdb.DuckDBPyConnection, root: Path, snapshot: Snapshot) -> None:
+def _create(
+    con: duckdb.DuckDBPyConnection, root: Path, snapshot: Snapshot, names: Collection[str] | None = None
+) -> None:
+    """Make the views of these names, or all of them."""
     files: dict[str, list[LiveFile]] = {}
     for file in snapshot.files:
         files.setdefault(file.table, []).append(file)
     for name, table in _record_tables(snapshot):
-        con.execute(f"CREATE OR REPLACE VIEW {identifier(name)} AS {view_sql(table, files.get(name, ()), root)}")
+        if names is None or name in names:
+            con.execute(f"CREATE OR REPLACE VIEW {identifier(name)} AS {view_sql(table, files.get(name, ()), root)}")
     results = snapshot.results
-    if results is None:
+    if results is None or (names is not None and RESULTS not in names):
         return
     # A table of its own: a registered Arrow table would be missing in cursors, and change under open ones.
     con.register(_INCOMING, results)

@@ -13,6 +13,7 @@ import psycopg
 import pytest
 
 from lakestore.catalog import Catalog
+from lakestore.catalog.snapshot import Wanted
 from lakestore.errors import AlreadyExistsError, ConflictError, InvalidInputError
 from lakestore.model import NewFile, NewResult, RowSpan
 
@@ -20,7 +21,7 @@ Make = Callable[..., Any]
 
 
 def live_paths(catalog: Catalog) -> set[str]:
-    return {file.path for file in catalog.snapshot(results=False).files}
+    return {file.path for file in catalog.snapshot(Wanted(results=None)).files}
 
 
 def count(dsn: str, query: str) -> Any:

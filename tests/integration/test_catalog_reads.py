@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import pickle
 import random
 import threading
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta, timezone
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
 
 import psycopg
@@ -14,7 +16,8 @@ import pyarrow as pa
 import pytest
 
 from lakestore.catalog import Catalog
-from lakestore.catalog.snapshot import RESULTS_SCHEMA, table_of
+from lakestore.catalog.bounds import UNBOUNDED, Bounds
+from lakestore.catalog.snapshot import RESULTS_SCHEMA, Wanted, table_of
 from lakestore.errors import CatalogError, InvalidInputError
 from lakestore.model import LakeTable, LiveFile, ResultInfo
 
@@ -178,7 +181,7 @@ def test_a_snapshot_of_an_empty_lake_has_typed_columns(catalog: Catalog) -> None
     taken = catalog.snapshot()
     assert (taken.files, taken.tables) == ((), {})
     assert taken.results == RESULTS_SCHEMA.empty_table()
-    assert catalog.snapshot(results=False).results is None
+    assert catalog.snapshot(Wanted(results=None)).results is None
 
 
 def test_a_snapshot_tells_files_tables_and_results(catalog: Catalog, make_save: Make) -> None:
@@ -219,8 +222,90 @@ def test_a_snapshot_tells_files_tables_and_results(catalog: Catalog, make_save: 
 
 def test_a_snapshot_can_be_of_some_tables(catalog: Catalog, make_save: Make) -> None:
     commit_all(catalog, [make_save("a", tables=("results", "trades", "signals"))])
-    assert {f.table for f in catalog.snapshot(["trades", "results"]).files} == {"trades", "results"}
-    assert catalog.snapshot([]).files == ()
+    assert {f.table for f in catalog.snapshot(Wanted(dict.fromkeys(["trades", "results"], UNBOUNDED))).files} == {
+        "trades",
+        "results",
+    }
+    assert catalog.snapshot(Wanted({})).files == ()
+
+
+def _day(number: int) -> datetime:
+    return datetime(2024, 5, number, 12, tzinfo=UTC)
+
+
+BOUNDED = {
+    "": (UNBOUNDED, "abcd"),
+    "strategy": (Bounds(strategies=frozenset({"sma", "none"})), "ab"),
+    "strategy no database holds": (Bounds(strategies=frozenset({"\0"})), ""),
+    "task_id": (Bounds(task_ids=frozenset({"a", "d", "none"})), "ad"),
+    "from a day": (Bounds(first_date=date(2024, 5, 3)), "cd"),
+    "to a day": (Bounds(last_date=date(2024, 5, 2)), "ab"),
+    "since": (Bounds(since=_day(3)), "cd"),
+    "until": (Bounds(until=_day(3)), "abc"),
+    "all together": (
+        Bounds(frozenset({"ema"}), frozenset({"a", "c", "d"}), date(2024, 5, 1), date(2024, 5, 3), _day(1), _day(4)),
+        "c",
+    ),
+}
+
+
+@pytest.mark.parametrize("bounds", BOUNDED)
+def test_a_snapshot_gives_what_lies_within_bounds(catalog: Catalog, make_save: Make, bounds: str) -> None:
+    wanted, expected = BOUNDED[bounds]
+    saves = [
+        make_save(name, strategy="sma" if name < "c" else "ema", created_at=_day(1 + place))
+        for place, name in enumerate("abcd")
+    ]
+    # `make_save` puts every result into one partition; here each has its own.
+    for save in saves:
+        day = save.result.info.created_at.date()
+        info = replace(save.result.info, run_date=day)
+        files = [replace(file, run_date=day) for file in save.files]
+        catalog.commit([replace(save.result, info=info)], files)
+    taken = catalog.snapshot(Wanted({"trades": wanted}, results=wanted))
+    spans = {save.files[1].path: save.result.info.task_id for save in saves}
+    assert "".join(sorted(spans[file.path] for file in taken.files)) == expected
+    assert taken.results is not None
+    assert "".join(sorted(taken.results["task_id"].to_pylist())) == expected
+
+
+def test_a_bounded_file_names_its_dead(catalog: Catalog, make_save: Make) -> None:
+    a, b = make_save("a", tables=("trades",)), make_save("b", tables=("trades",))
+    shared = replace(b.result, spans=tuple(replace(span, first_row=10) for span in a.result.spans))
+    catalog.commit([a.result, shared], a.files)
+    catalog.delete("b")
+    wanted = Wanted({"trades": Bounds(task_ids=frozenset({"a"}))}, results=None)
+    assert [file.dead for file in catalog.snapshot(wanted).files] == [("b",)]
+
+
+def test_a_month_of_files_holds_every_time_in_it(open_catalog: Callable[..., Catalog], make_save: Make) -> None:
+    with open_catalog(partition="month") as catalog:
+        save = make_save("a", created_at=_day(20))
+        month = date(2024, 5, 1)
+        info = replace(save.result.info, run_date=month)
+        catalog.commit([replace(save.result, info=info)], [replace(file, run_date=month) for file in save.files])
+        for since, found in ((_day(19), 2), (_day(31), 2), (datetime(2024, 6, 1, tzinfo=UTC), 0)):
+            wanted = Wanted(dict.fromkeys(["trades", "results"], Bounds(since=since)), results=None)
+            assert len(catalog.snapshot(wanted).files) == found
+
+
+def test_long_columns_come_where_they_are_wanted(catalog: Catalog, make_save: Make) -> None:
+    commit_all(catalog, [make_save("a", params={"x": 1}, metrics={"y": 2})])
+    taken = catalog.snapshot(Wanted({}, columns=frozenset({"metrics"}))).results
+    assert taken is not None
+    row = taken.to_pylist()[0]
+    assert (row["params"], row["metrics"], row["tables"], row["status"]) == (None, '{"y": 2}', None, "completed")
+
+
+@pytest.mark.parametrize("value", [{"a": 2**63, "b": [1.5, -0.25, None]}, {"a": 12345678901234567890123}, [], {}])
+def test_parameters_come_back_as_python_has_them(catalog: Catalog, make_save: Make, value: Any) -> None:
+    save = make_save("a", params=value)
+    commit_all(catalog, [save])
+    found = catalog.get("a")
+    assert found == save.result.info
+    assert repr(found.params) == repr(value)
+    assert pickle.loads(pickle.dumps(catalog.get("a"))) == found
+    assert replace(found, status="x").params == value
 
 
 def test_a_row_longer_than_a_block_is_read_whole(catalog: Catalog, make_save: Make) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import json
 import math
+import multiprocessing
+import warnings
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -16,6 +18,8 @@ import pytest
 
 import lakestore
 from lakestore import Lake
+from lakestore.catalog.snapshot import Snapshot
+from lakestore.query import Needs
 
 EXAMPLES = sorted(Path("examples").rglob("*.json*"))
 
@@ -329,3 +333,66 @@ def test_a_read_only_directory_is_a_storage_error_and_saves_nothing(lake: Lake) 
         lake.save({"strategy": "s", "signals": [{"x": 1}]}, task_id="t")
     assert not lake.exists("t")
     assert [path for path in data_files(lake) if path != blocker] == []
+
+
+def test_statements_share_a_duckdb_and_see_nothing_of_each_other(lake: Lake) -> None:
+    lake.save({"strategy": "s", "trades": [{"pnl": 1.5}]}, task_id="a")
+    first = lake.sql("SELECT * EXCLUDE (run_date) FROM trades")
+    lake.save({"strategy": "s", "trades": [{"pnl": 2.5}]}, task_id="b")
+    second = lake.sql("SELECT sum(pnl) FROM trades")
+    assert first.fetchall() == [("a", "s", 1.5)]
+    first.create("mine")
+    with pytest.raises(lakestore.QueryError, match="mine"):
+        lake.sql("FROM mine")
+    assert lake.sql("SELECT count(*) FROM duckdb_databases() WHERE NOT internal").fetchall() == [(1,)]
+    assert lake.sql("SHOW TABLES").fetchall() == [("results",), ("trades",)]
+    lake.close()
+    assert second.fetchall() == [(4.0,)]
+
+
+def test_a_statement_is_answered_in_a_forked_child_too(lake: Lake) -> None:
+    lake.save({"strategy": "s", "trades": [{"pnl": 1.5}]}, task_id="a")
+    sql = "SELECT sum(pnl) FROM trades"
+    assert lake.sql(sql).fetchall() == [(1.5,)]
+    context = multiprocessing.get_context("fork")
+    queue = context.SimpleQueue()
+    with warnings.catch_warnings():
+        # Python 3.12 warns of threads at a fork; DuckDB's and the driver's are meant.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = context.Process(target=lambda: queue.put(lake.sql(sql).fetchall()))
+        child.start()
+    child.join(30)
+    assert child.exitcode == 0
+    assert queue.get() == [(1.5,)]
+
+
+@pytest.mark.parametrize(
+    ("where", "files"),
+    [
+        ("true", 6),
+        ("strategy = 's1'", 2),
+        ("strategy = 's1' AND run_date = '2024-01-02'", 1),
+        ("task_id = 't4'", 1),
+        ("task_id IN ('t1', 't4')", 2),
+        ("task_id = 'none'", 0),
+        ("task_id IN (SELECT task_id FROM results)", 6),
+    ],
+)
+def test_a_statement_is_given_only_the_files_that_can_match(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch, where: str, files: int
+) -> None:
+    for number in range(6):
+        document = {"strategy": f"s{number % 3}", "trades": [{"pnl": float(number)}]}
+        lake.save(document, task_id=f"t{number}", created_at=f"2024-01-{1 + number:02}T12:00:00Z")
+    seen: list[int] = []
+    source = lake._snapshot_for
+
+    def counted(needs: Needs) -> Snapshot:
+        found = source(needs)
+        seen.append(len(found.files))
+        return found
+
+    everything = lake.sql(f"SELECT count(*) FROM (SELECT * FROM trades) WHERE {where}").fetchall()
+    monkeypatch.setattr(lake, "_snapshot_for", counted)
+    assert lake.sql(f"SELECT count(*) FROM trades WHERE {where}").fetchall() == everything == [(files,)]
+    assert seen == [files]

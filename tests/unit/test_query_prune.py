@@ -7,11 +7,12 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from lakestore.query import Bounds, needed
-from lakestore.query.prune import EVERYTHING
+from lakestore.query.prune import EVERYTHING, LONG_COLUMNS
 
 OPEN = Bounds()
 A = Bounds(strategies=frozenset({"a"}))
 AB = Bounds(strategies=frozenset({"a", "b"}))
+X = Bounds(task_ids=frozenset({"x"}))
 D1, D2 = date(2024, 1, 1), date(2024, 1, 2)
 
 UNDERSTOOD = {
@@ -75,6 +76,27 @@ UNDERSTOOD = {
     "SELECT * FROM results r ASOF JOIN trades t ON r.run_date >= t.run_date WHERE t.strategy = 'a'": OPEN,
     "SELECT * FROM trades a, trades b WHERE a.strategy = 'a' AND b.strategy = 'b'": AB,
     "SELECT * FROM trades a, trades b WHERE a.strategy = 'a'": OPEN,
+    # What is joined by task_id is bounded alike; a strategy is not, for a result may have rows of several.
+    "SELECT * FROM results r JOIN trades t USING (task_id) WHERE r.task_id = 'x'": X,
+    "SELECT * FROM results JOIN trades USING (task_id) WHERE task_id = 'x'": X,
+    "SELECT * FROM results r JOIN signals s USING (task_id) JOIN trades t USING (task_id) WHERE s.task_id = 'x'": X,
+    "SELECT * FROM results r, trades t WHERE r.task_id = t.task_id AND r.task_id = 'x'": X,
+    "SELECT * FROM results r JOIN trades t ON t.task_id = r.task_id AND t.pnl > 0 WHERE r.task_id = 'x'": X,
+    "SELECT * FROM results r JOIN trades t USING (task_id) WHERE r.run_date = '2024-01-01'": Bounds(
+        first_date=D1, last_date=D1
+    ),
+    "SELECT * FROM results r JOIN trades t USING (task_id) WHERE r.created_at >= '2024-01-02'": Bounds(
+        since=datetime(2024, 1, 2, tzinfo=UTC)
+    ),
+    "SELECT * FROM results r JOIN trades t USING (task_id) WHERE r.strategy = 'a'": OPEN,
+    "SELECT * FROM results r JOIN trades t ON r.task_id = t.task_id OR t.pnl > 0 WHERE r.task_id = 'x'": OPEN,
+    "SELECT * FROM results r JOIN trades t ON r.task_id <> t.task_id WHERE r.task_id = 'x'": OPEN,
+    "SELECT * FROM results r JOIN trades t ON r.task_id = t.strategy WHERE r.task_id = 'x'": OPEN,
+    "SELECT * FROM results r JOIN trades t USING (run_date) WHERE r.task_id = 'x'": OPEN,
+    "SELECT * FROM results r LEFT JOIN trades t USING (task_id) WHERE r.task_id = 'x'": OPEN,
+    "SELECT * FROM (SELECT * FROM results LIMIT 1) r JOIN trades t USING (task_id) WHERE r.task_id = 'x'": OPEN,
+    "WITH r AS (SELECT 'x' AS task_id, '2024-01-01' AS run_date) SELECT * FROM r JOIN trades t USING (task_id) "
+    "WHERE r.task_id = 'x' AND r.run_date = '2024-01-01'": X,
     # Every scan counts.
     "SELECT * FROM trades WHERE strategy = 'a' UNION ALL SELECT * FROM trades WHERE strategy = 'b'": AB,
     "SELECT * FROM trades WHERE strategy = 'a' UNION ALL SELECT * FROM trades": OPEN,
@@ -158,3 +180,44 @@ def test_parameters_bound_by_place_and_by_name() -> None:
     assert needed("FROM trades WHERE run_date < ?", [datetime(2024, 1, 2, 5)]).table("trades") == Bounds(last_date=D2)
     assert needed("FROM trades WHERE strategy = ?", [42]).table("trades") == OPEN
     assert needed("FROM trades WHERE strategy = ?").table("trades") == OPEN
+
+
+LONG = {
+    "SELECT count(*) FROM results": set(),
+    "SELECT task_id, sum(pnl) FROM results JOIN trades USING (task_id) GROUP BY ALL ORDER BY 2 DESC LIMIT 10": set(),
+    "SELECT r.task_id FROM results r WHERE r.PARAMS->>'fast' = '5'": {"params"},
+    "SELECT metrics->>'sharpe' FROM results ORDER BY (tables->>'trades')::INT": {"metrics", "tables"},
+    "SELECT unnest(x) FROM (SELECT [params] AS x FROM results)": {"params"},
+    "SELECT * FROM results": LONG_COLUMNS,
+    "FROM results": LONG_COLUMNS,
+    "SELECT COLUMNS('p.*') FROM results": LONG_COLUMNS,
+    "SELECT r FROM results r": LONG_COLUMNS,
+    "SELECT results FROM results": LONG_COLUMNS,
+    "SELECT to_json(s) FROM (SELECT params FROM results) s": LONG_COLUMNS,
+    "SELECT task_id FROM results NATURAL JOIN trades": LONG_COLUMNS,
+    "SELECT a FROM results AS r(a, b)": LONG_COLUMNS,
+    "SELECT #1 FROM results": LONG_COLUMNS,
+    "SELECT task_id FROM results r JOIN trades t USING (params)": {"params"},
+    "EXPLAIN SELECT 1 FROM results": LONG_COLUMNS,
+}
+
+
+@pytest.mark.parametrize("sql", LONG)
+def test_long_columns_are_needed_where_they_can_be_read(sql: str) -> None:
+    assert needed(sql).columns == LONG[sql]
+
+
+@pytest.mark.parametrize(
+    ("sql", "only"),
+    [
+        ("SELECT * FROM trades", {"trades"}),
+        ("WITH x AS (FROM trades) FROM x", {"trades", "x"}),
+        ("SELECT 1", set()),
+        ("FROM trade", None),
+        ("SHOW TABLES", None),
+        ("EXPLAIN FROM trades", None),
+        ("SELECT * FROM duckdb_views()", None),
+    ],
+)
+def test_a_statement_that_may_list_tables_or_miss_one_sees_all(sql: str, only: set[str] | None) -> None:
+    assert needed(sql).only(["trades", "signals", "results"]) == only

@@ -1,0 +1,73 @@
+"""What part of a table is wanted: bounds on a result's own columns, never narrower than the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, Final, TypeVar
+
+from lakestore.catalog.failures import is_storable
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Rows outside of these cannot matter; None does not bound. Ends are inclusive, times are UTC."""
+
+    strategies: frozenset[str] | None = None
+    task_ids: frozenset[str] | None = None
+    first_date: date | None = None
+    last_date: date | None = None
+    since: datetime | None = None
+    """On the `created_at` of the result that a row belongs to."""
+    until: datetime | None = None
+
+    def both(self, other: Bounds) -> Bounds:
+        """Bounds of what lies within this and the other."""
+        return Bounds(
+            _either(self.strategies, other.strategies, frozenset.intersection),
+            _either(self.task_ids, other.task_ids, frozenset.intersection),
+            _either(self.first_date, other.first_date, max),
+            _either(self.last_date, other.last_date, min),
+            _either(self.since, other.since, max),
+            _either(self.until, other.until, min),
+        )
+
+    def any(self, other: Bounds) -> Bounds:
+        """The narrowest bounds of what lies within this or the other."""
+        return Bounds(
+            _each(self.strategies, other.strategies, frozenset.union),
+            _each(self.task_ids, other.task_ids, frozenset.union),
+            _each(self.first_date, other.first_date, min),
+            _each(self.last_date, other.last_date, max),
+            _each(self.since, other.since, min),
+            _each(self.until, other.until, max),
+        )
+
+    def parameters(self) -> dict[str, Any]:
+        """The bounds as the catalog's statements take them; a text that no database can hold is nobody's."""
+        return {
+            "strategies": _storable(self.strategies),
+            "task_ids": _storable(self.task_ids),
+            "first_date": self.first_date,
+            "last_date": self.last_date,
+            "since": self.since,
+            "until": self.until,
+        }
+
+
+UNBOUNDED: Final = Bounds()
+
+
+def _either(a: T | None, b: T | None, join: Callable[[T, T], T]) -> T | None:
+    return b if a is None else a if b is None else join(a, b)
+
+
+def _each(a: T | None, b: T | None, join: Callable[[T, T], T]) -> T | None:
+    return None if a is None or b is None else join(a, b)
+
+
+def _storable(texts: frozenset[str] | None) -> list[str] | None:
+    return None if texts is None else sorted(filter(is_storable, texts))
