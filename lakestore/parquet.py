@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lakestore.errors import CorruptFileError
+from lakestore.footer import trimmed
 from lakestore.model import FIRST_FIELD_ID, FORMAT_VERSION, POS_FIELD, TASK_ID_FIELD, Column, SqlType
 
 FOOTER_KEY = b"lakestore"
@@ -105,7 +106,7 @@ def to_buffer(
         if columns:
             writer.add_key_value_metadata({FOOTER_KEY: _footer(table.schema, columns, key)})
         writer.write_table(table, row_group_size=ROW_GROUP)
-    return sink.getvalue()
+    return trimmed(sink.getvalue())
 
 
 def from_buffer(data: Any, where: str, *, first_row: int = 0, rows: int | None = None) -> dict[int, pa.Array]:
@@ -183,24 +184,25 @@ def footer_columns(schema: pa.Schema, metadata: Mapping[bytes, bytes] | None) ->
         return None
     value = json.loads(raw)
     found: list[Column] = []
-    said = {item[0]: item[1:] for item in value["c"]}
-    for column in _placed(schema, None):
-        kind, *rest = said[column.field_id]
-        found.append(
-            replace(column, type=_TYPE_OF[kind.upper()], wide=kind == "b", key=rest[0] if rest else column.key)
-        )
+    keys = dict(value.get("n", ()))
+    for place, (column, code) in enumerate(zip(_placed(schema, None), value["c"], strict=True)):
+        found.append(replace(column, type=_TYPE_OF[code.upper()], wide=code == "b", key=keys.get(place, column.key)))
     found += [Column(*item) for item in value.get("x", ())]
     return value["k"], tuple(sorted(found, key=lambda column: column.field_id))
 
 
 def _footer(schema: pa.Schema, columns: Sequence[Column], key: str) -> bytes:
     by_id = {column.field_id: column for column in columns}
-    said: list[list[Any]] = []
-    for placed in _placed(schema, None):
+    codes = ""
+    keys: list[tuple[int, str]] = []
+    for place, placed in enumerate(_placed(schema, None)):
         column = by_id.pop(placed.field_id)
-        code = "b" if column.wide else _CODES[column.type]
-        said.append([column.field_id, code] if column.key == placed.key else [column.field_id, code, column.key])
-    value: dict[str, Any] = {"v": FORMAT_VERSION, "k": key, "c": said}
+        codes += "b" if column.wide else _CODES[column.type]
+        if column.key != placed.key:
+            keys.append((place, column.key))
+    value: dict[str, Any] = {"v": FORMAT_VERSION, "k": key, "c": codes}
+    if keys:
+        value["n"] = keys
     if by_id:
         value["x"] = [[c.field_id, c.parent, c.key, c.name, c.type] for c in by_id.values()]
     return json.dumps(value, separators=(",", ":")).encode()

@@ -28,6 +28,8 @@ LAYERS = (
     ("catalog",),
     ("codec",),
     ("parquet",),
+    ("footer",),
+    ("thrift",),
     ("tombstones",),
     ("files", "home"),
     ("layout",),

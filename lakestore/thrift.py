@@ -1,0 +1,130 @@
+"""Thrift's compact protocol, as much of it as Parquet's metadata is written in.
+
+A struct is a dict: field id → (type, value). Unknown fields are values like any others, so that what is read is written
+again as it was.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+TRUE, FALSE, BYTE, I16, I32, I64, DOUBLE, BINARY, LIST, SET, MAP, STRUCT = range(1, 13)
+Struct = dict[int, tuple[int, Any]]
+"""Values: bool, int, bytes, `(type of the items, items)` for lists, another struct."""
+
+
+def read(data: bytes, at: int = 0) -> tuple[Struct, int]:
+    """The struct that begins at a place, and where it ends.
+
+    Raises:
+        ValueError, IndexError: there is no such struct.
+    """
+    found: Struct = {}
+    field = 0
+    while True:
+        head = data[at]
+        at += 1
+        if head == 0:
+            return found, at
+        kind = head & 15
+        if head >> 4:
+            field += head >> 4
+        else:
+            raw, at = _unsigned(data, at)
+            field = raw >> 1 ^ -(raw & 1)
+        value, at = _value(data, at, kind)
+        found[field] = kind, value
+
+
+def write(value: Struct) -> bytes:
+    """A struct as bytes; its fields in the order of the dict, which must be that of their ids."""
+    out = bytearray()
+    _write_struct(value, out)
+    return bytes(out)
+
+
+def _value(data: bytes, at: int, kind: int) -> tuple[Any, int]:
+    if kind in (I16, I32, I64):
+        raw, at = _unsigned(data, at)
+        return raw >> 1 ^ -(raw & 1), at
+    if kind == STRUCT:
+        return read(data, at)
+    if kind == BINARY:
+        size, at = _unsigned(data, at)
+        return data[at : at + size], at + size
+    if kind in (LIST, SET):
+        head = data[at]
+        at += 1
+        size, inner = head >> 4, head & 15
+        if size == 15:
+            size, at = _unsigned(data, at)
+        items = []
+        for _ in range(size):
+            # Inside a list a bool is a byte, elsewhere its type.
+            item, at = (data[at] == TRUE, at + 1) if inner in (TRUE, FALSE) else _value(data, at, inner)
+            items.append(item)
+        return (inner, items), at
+    if kind in (TRUE, FALSE):
+        return kind == TRUE, at
+    if kind == BYTE:
+        return data[at], at + 1
+    if kind == DOUBLE:
+        return data[at : at + 8], at + 8
+    raise ValueError(f"thrift type {kind} does not occur in Parquet")
+
+
+def _unsigned(data: bytes, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = data[at]
+        at += 1
+        value |= (byte & 127) << shift
+        if byte < 128:
+            return value, at
+        shift += 7
+
+
+def _write_struct(value: Struct, out: bytearray) -> None:
+    before = 0
+    for field, (kind, item) in value.items():
+        if 0 < field - before < 16:
+            out.append(field - before << 4 | kind)
+        else:
+            out.append(kind)
+            _write_unsigned(field << 1 ^ field >> 63, out)
+        before = field
+        _write_value(item, kind, out)
+    out.append(0)
+
+
+def _write_value(value: Any, kind: int, out: bytearray) -> None:
+    if kind in (I16, I32, I64):
+        _write_unsigned(value << 1 ^ value >> 63, out)
+    elif kind == STRUCT:
+        _write_struct(value, out)
+    elif kind == BINARY:
+        _write_unsigned(len(value), out)
+        out += value
+    elif kind in (LIST, SET):
+        inner, items = value
+        if len(items) < 15:
+            out.append(len(items) << 4 | inner)
+        else:
+            out.append(0xF0 | inner)
+            _write_unsigned(len(items), out)
+        for item in items:
+            if inner in (TRUE, FALSE):
+                out.append(TRUE if item else FALSE)
+            else:
+                _write_value(item, inner, out)
+    elif kind == BYTE:
+        out.append(value)
+    elif kind == DOUBLE:
+        out += value
+
+
+def _write_unsigned(value: int, out: bytearray) -> None:
+    while value > 127:
+        out.append(value & 127 | 128)
+        value >>= 7
+    out.append(value)
