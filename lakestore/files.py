@@ -12,11 +12,14 @@ import os
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
-from lakestore.errors import CorruptFileError, StorageError
+from lakestore.errors import AlreadyExistsError, CorruptFileError, StorageError
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 
 
 class Bytes(Protocol):
@@ -75,6 +78,59 @@ class Files:
                 with contextlib.suppress(OSError):
                     os.unlink(self.path(leftover))
             raise StorageError(f"cannot write {self.path(name)}: {exc.strerror or exc}; nothing was saved") from exc
+
+    def put(self, name: str, data: Bytes, *, replace: bool = False, time: datetime | None = None) -> None:
+        """Write one file, whole or not at all; on return it is durable.
+
+        Args:
+            replace: whether it may take the place of another one.
+            time: when it counts as changed; else now.
+
+        Raises:
+            AlreadyExistsError: there is one, and it is not to be replaced.
+            StorageError: the file system refused; what was there is still there.
+        """
+        try:
+            self._put(name, data, replace, time)
+        except FileExistsError as exc:
+            raise AlreadyExistsError(f"{self.path(name)} is there already; nothing was written") from exc
+        except OSError as exc:
+            raise StorageError(f"cannot write {self.path(name)}: {exc.strerror or exc}") from exc
+
+    def _put(self, name: str, data: Bytes, replace: bool, time: datetime | None) -> None:
+        folder, _, base = name.rpartition("/")
+        temp = f"{folder}/.{base}.{secrets.token_hex(4)}.tmp".lstrip("/")
+        try:
+            self._place(folder, temp, data, time)
+            if replace:
+                self._rename(temp, name)
+            else:
+                # Unlike a rename, a link fails where somebody made the file meanwhile.
+                os.link(self.path(temp), self.path(name))
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self.path(temp))
+        self._sync_folder(folder)
+
+    @contextlib.contextmanager
+    def opened(self, name: str) -> Iterator[int]:
+        """A file to hold a lock on, as a descriptor; made where there is none.
+
+        Raises:
+            StorageError: it cannot be made.
+        """
+        try:
+            try:
+                fd = self._open(name)
+            except FileNotFoundError:
+                self._known.clear()
+                fd = self._open(name)
+        except OSError as exc:
+            raise StorageError(f"cannot lock {self.path(name)}: {exc.strerror or exc}") from exc
+        try:
+            yield fd
+        finally:
+            os.close(fd)
 
     def read(self, name: str) -> bytes:
         """The bytes of a file.
@@ -170,12 +226,12 @@ class Files:
         with contextlib.suppress(FileNotFoundError):
             yield from [f"{folder}/{entry.name}" for entry in os.scandir(self.path(folder)) if entry.is_file()]
 
-    def _place(self, folder: str, temp: str, data: Bytes) -> None:
+    def _place(self, folder: str, temp: str, data: Bytes, time: datetime | None = None) -> None:
         """Create a file in a folder that is made where it is missing, or was removed since."""
         for left in reversed(range(_ROUNDS)):
             try:
                 self._ensure(folder)
-                self._create(temp, data)
+                self._create(temp, data, time)
                 return
             except FileNotFoundError:
                 self._known.clear()
@@ -196,12 +252,23 @@ class Files:
         self._sync_folder(parent)
         self._known.add(folder)
 
-    def _create(self, name: str, data: Bytes) -> None:
+    def _open(self, name: str) -> int:
+        self._ensure(name.rpartition("/")[0])
+        try:
+            return os.open(self.path(name), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        except PermissionError:
+            # Made by another user: a lock can be held on it all the same.
+            return os.open(self.path(name), os.O_RDONLY | os.O_CLOEXEC)
+
+    def _create(self, name: str, data: Bytes, time: datetime | None = None) -> None:
         fd = os.open(self.path(name), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
         try:
             view = memoryview(data).cast("B")
             while view:
                 view = view[os.write(fd, view) :]
+            if time is not None:
+                moment = (time - _EPOCH) // _MICROSECOND * 1000
+                os.utime(fd, ns=(moment, moment))
             os.fsync(fd)
         finally:
             os.close(fd)
