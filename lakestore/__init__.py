@@ -17,10 +17,11 @@ from lakestore.errors import (
     StorageError,
 )
 from lakestore.lake import Lake
+from lakestore.manager import ResultManager
 from lakestore.model import Fidelity, LakeTable, LiveFile, ResultInfo
 from lakestore.result import Result
 from lakestore.saving import Item
-from lakestore.storage import LakeResultStorage, ResultStorage
+from lakestore.storage import Difference, DualResultStorage, JsonResultStorage, LakeResultStorage, ResultStorage
 
 __all__ = [
     "AlreadyExistsError",
@@ -28,9 +29,12 @@ __all__ = [
     "CommitUnknownError",
     "ConflictError",
     "CorruptFileError",
+    "Difference",
+    "DualResultStorage",
     "Fidelity",
     "InvalidInputError",
     "Item",
+    "JsonResultStorage",
     "Lake",
     "LakeResultStorage",
     "LakeTable",
@@ -40,6 +44,7 @@ __all__ = [
     "QueryError",
     "Result",
     "ResultInfo",
+    "ResultManager",
     "ResultStorage",
     "StorageError",
     "open",

@@ -7,25 +7,50 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Literal, cast, get_args
+from typing import Literal, get_args
 
 from lakestore.errors import InvalidInputError
 
 Format = Literal["table", "json", "csv"]
+Mode = Literal["json", "dual", "lake"]
+Primary = Literal["json", "lake"]
 
 DEFAULT_LAKE = Path("lake")
+DEFAULT_PATTERN = "{strategy}/{task_id}.json"
+
+_VARIABLES = {
+    "mode": "RESULT_STORAGE_MODE",
+    "primary": "RESULT_STORAGE_PRIMARY",
+    "verify_reads": "RESULT_STORAGE_VERIFY_READS",
+    "json_root": "RESULT_STORAGE_JSON_ROOT",
+    "json_pattern": "RESULT_STORAGE_JSON_PATTERN",
+}
+"""Settings whose variable is not `LAKESTORE_<NAME>`: those of the storage that engines write to."""
+
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "format": get_args(Format),
+    "mode": get_args(Mode),
+    "primary": get_args(Primary),
+}
+_YES_OR_NO = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Which lake, which catalog, and how the command line prints.
+    """Which lake, which catalog, how the command line prints, and what engines write to.
 
     `dsn` None: the lake's own embedded catalog. An empty DSN says so aloud, and so beats one set further down.
+    `json_root` None: there is no tree of JSON files.
     """
 
     lake: Path = DEFAULT_LAKE
     dsn: str | None = None
     format: Format = "table"
+    mode: Mode = "lake"
+    primary: Primary = "json"
+    verify_reads: bool = False
+    json_root: Path | None = None
+    json_pattern: str = DEFAULT_PATTERN
 
     @classmethod
     def load(
@@ -34,25 +59,47 @@ class Config:
         lake: str | os.PathLike[str] | None = None,
         dsn: str | None = None,
         format: str | None = None,
+        mode: str | None = None,
+        primary: str | None = None,
+        verify_reads: str | bool | None = None,
+        json_root: str | os.PathLike[str] | None = None,
+        json_pattern: str | None = None,
         environ: Mapping[str, str] | None = None,
     ) -> Config:
-        """Resolve each setting by itself: what is given here, else `LAKESTORE_<NAME>`, else the file, else the default.
+        """Resolve each setting by itself: what is given here, else its variable, else the file, else the default.
+
+        The variables are `LAKESTORE_LAKE`, `LAKESTORE_DSN`, `LAKESTORE_FORMAT` and, for what engines write to,
+        `RESULT_STORAGE_MODE`, `…_PRIMARY`, `…_VERIFY_READS`, `…_JSON_ROOT` and `…_JSON_PATTERN`.
 
         Args:
             lake: root directory of the lake; `~` is the home directory.
             dsn: PostgreSQL connection string of the catalog; empty: the embedded one.
             format: how commands print, `table`, `json` or `csv`.
+            mode: what engines write to, `json`, `dual` or `lake`.
+            primary: what counts in mode `dual`, `json` or `lake`.
+            verify_reads: whether reads in mode `dual` compare both: yes or no, as 1, true, yes, on and their opposites.
+            json_root: root directory of the tree of JSON files.
+            json_pattern: where a result lies in it, of `{strategy}`, `{date}` and `{task_id}`.
             environ: the environment, `os.environ` if None.
 
         Raises:
             InvalidInputError: a setting cannot be used; the message says where it stands.
         """
         environ = os.environ if environ is None else environ
-        given = {"lake": None if lake is None else os.fspath(lake), "dsn": dsn, "format": format}
+        given = {
+            "lake": None if lake is None else os.fspath(lake),
+            "dsn": dsn,
+            "format": format,
+            "mode": mode,
+            "primary": primary,
+            "verify_reads": str(verify_reads) if isinstance(verify_reads, bool) else verify_reads,
+            "json_root": None if json_root is None else os.fspath(json_root),
+            "json_pattern": json_pattern,
+        }
         file, settings = _read_file(environ)
         found: dict[str, tuple[str, str]] = {}
         for name in given:
-            variable = f"LAKESTORE_{name.upper()}"
+            variable = _VARIABLES.get(name, f"LAKESTORE_{name.upper()}")
             for source, value in ((name, given[name]), (variable, environ.get(variable)), (file, settings.get(name))):
                 if value is not None:
                     found[name] = (source, value)
@@ -84,21 +131,26 @@ def _read_file(environ: Mapping[str, str]) -> tuple[str, Mapping[str, str]]:
     for name, value in settings.items():
         if name not in known:
             raise InvalidInputError(f"{path}: no setting is called {name!r}; there are {', '.join(sorted(known))}")
-        if not isinstance(value, str):
+        if not isinstance(value, str) and not (name == "verify_reads" and isinstance(value, bool)):
             raise InvalidInputError(f"{path}: {name} must be text, not {type(value).__name__}")
-    return str(path), settings
+    return str(path), {name: str(value) for name, value in settings.items()}
 
 
-def _checked(name: str, source: str, value: str) -> Path | str | None:
-    if name == "lake":
+def _checked(name: str, source: str, value: str) -> Path | str | bool | None:
+    if name in ("lake", "json_root"):
+        what = "a lake" if name == "lake" else "JSON files"
         if not value or "\0" in value:
-            raise InvalidInputError(f"{source}: {value!r} is no directory for a lake; give a path")
+            raise InvalidInputError(f"{source}: {value!r} is no directory for {what}; give a path")
         try:
             return Path(value).expanduser()
         except RuntimeError as exc:
             raise InvalidInputError(f"{source}: {value!r}: no such home directory; give a path without '~'") from exc
-    if name == "dsn":
-        return value or None
-    if value not in get_args(Format):
-        raise InvalidInputError(f"{source}: no format is called {value!r}; there are {', '.join(get_args(Format))}")
-    return cast(Format, value)
+    if name == "verify_reads":
+        found = _YES_OR_NO.get(value.lower())
+        if found is None:
+            raise InvalidInputError(f"{source}: {value!r} is neither yes nor no; there are {', '.join(_YES_OR_NO)}")
+        return found
+    choices = _CHOICES.get(name)
+    if choices is not None and value not in choices:
+        raise InvalidInputError(f"{source}: no {name} is called {value!r}; there are {', '.join(choices)}")
+    return (value or None) if name == "dsn" else value

@@ -51,12 +51,14 @@ def identify(
     status: str | None,
     created_at: datetime | str | None,
     otherwise: datetime,
+    strategy_if_none: str | None = None,
 ) -> Identity:
     """The identity of a document; what is not given is taken from it by its profile.
 
     Args:
         sha256: of the document's text, hexadecimal: its task id where there is none.
         otherwise: its time where there is none, UTC.
+        strategy_if_none: its strategy where there is none.
 
     Raises:
         InvalidInputError: no strategy is to be found, or something given cannot be kept.
@@ -66,6 +68,8 @@ def identify(
     if task_id is None:
         task_id = str(found) if isinstance(found, str | int) and not isinstance(found, bool) else sha256[:32]
     strategies = profile.strategies_of(document)
+    if strategy is None and not strategies:
+        strategy = strategy_if_none
     if strategy is None:
         if not strategies:
             places = ", ".join(".".join(map(str, path)) for path in profile.identity.get("strategy", ())) or "none"

@@ -191,6 +191,10 @@ class Lake:
             profile=profile,
             tables=tables,
         )
+        return self.save_item(item, replace=replace)
+
+    def save_item(self, item: Item, *, replace: bool = False) -> ResultInfo:
+        """Store one result given as for `save_many`; see `save`."""
         return self._saver().save(item, replace=replace)
 
     def save_many(self, items: Iterable[Item], *, replace: bool = False) -> list[ResultInfo | LakestoreError]:

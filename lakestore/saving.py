@@ -40,6 +40,7 @@ class Item:
     Attributes:
         where: what messages call the document.
         time: its time where nobody says one; UTC.
+        strategy_if_none: its strategy where nobody names one.
     """
 
     document: Any
@@ -51,6 +52,7 @@ class Item:
     tables: Mapping[str, Any] | None = None
     where: str | None = None
     time: datetime | None = None
+    strategy_if_none: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +217,7 @@ class Saver:
             status=item.status,
             created_at=item.created_at,
             otherwise=item.time or source.time,
+            strategy_if_none=item.strategy_if_none,
         )
         return Taken(draft, identity, sha)
 

@@ -42,7 +42,6 @@ HIDDEN = ".lakestore"
 """The folder in a JSON tree that holds what is no result."""
 
 _FOLDER = "journal"
-_LOCKS = 256
 _FLOCK = "hhqqi0q"
 """Linux's `struct flock`."""
 OTHER: dict[Side, Side] = {"json": "lake", "lake": "json"}
@@ -114,6 +113,7 @@ class Journal:
             "old": list(entry.old),
         }
         files, home = self._homes[entry.right]
+        self._make_root(entry.right)
         text = json.dumps(value).encode() + b"\n"
         files.put(f"{home}/{_FOLDER}/{_name(entry.task_id)}", text, replace=True)
         # After the new one: at no moment is there none. One that stays is the earlier of two.
@@ -153,10 +153,11 @@ class Journal:
 
         A directory that cannot be written is passed over: its storage cannot be changed either.
         """
-        name = f"pair-{sha256(task_id.encode('utf-8', 'surrogatepass')).digest()[0] % _LOCKS:02x}"
+        name = lock_name("pair", task_id)
         with contextlib.ExitStack() as stack:
-            for files, home in self._homes.values():
+            for side, (files, home) in self._homes.items():
                 with contextlib.suppress(StorageError):
+                    self._make_root(side)
                     fd = stack.enter_context(files.opened(f"{home}/locks/{name}"))
                     fcntl.flock(fd, fcntl.LOCK_EX)
             yield
@@ -165,8 +166,9 @@ class Journal:
     def moving(self) -> Iterator[None]:
         """Say that results are being copied in bulk; see the rules above."""
         with contextlib.ExitStack() as stack:
-            for files, home in self._homes.values():
+            for side, (files, home) in self._homes.items():
                 with contextlib.suppress(StorageError):
+                    self._make_root(side)
                     fd = stack.enter_context(files.opened(f"{home}/locks/moving"))
                     fcntl.fcntl(fd, fcntl.F_OFD_SETLKW, _range(fcntl.F_RDLCK))
             yield
@@ -186,6 +188,15 @@ class Journal:
             if struct.unpack(_FLOCK, answer)[0] != fcntl.F_UNLCK:
                 return True
         return False
+
+    def _make_root(self, side: Side) -> None:
+        """A tree of JSON files begins with whoever comes first; a lake is made by nobody but itself."""
+        root = self._homes[side][0].root
+        if side == "json":
+            try:
+                root.mkdir(parents=True, exist_ok=True)
+            except OSError as exc:
+                raise StorageError(f"cannot make {root}: {exc.strerror or exc}") from exc
 
     def _names(self, side: Side) -> list[str]:
         files, home = self._homes[side]
@@ -218,6 +229,11 @@ class Journal:
         if side in self._homes:
             files, home = self._homes[side]
             files.remove([f"{home}/{_FOLDER}/{_name(task_id)}"])
+
+
+def lock_name(kind: str, task_id: str) -> str:
+    """One of 256 names for locks of a kind: few enough to stay, many enough that few wait for another result's."""
+    return f"{kind}-{sha256(task_id.encode('utf-8', 'surrogatepass')).hexdigest()[:2]}"
 
 
 def _range(kind: int) -> bytes:

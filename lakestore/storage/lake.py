@@ -2,32 +2,90 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
 
+from lakestore.errors import CatalogError
 from lakestore.lake import Lake
 from lakestore.model import ResultInfo
+from lakestore.saving import Item
 
 
 class LakeResultStorage:
     """`ResultStorage` over a `Lake`, which stays the caller's to close.
 
-    `strategy` is taken for documents that name none.
+    Attributes:
+        root: the lake's directory.
     """
 
     def __init__(self, lake: Lake, *, strategy: str | None = None) -> None:
-        """Store results in a lake that is open."""
-        self.lake = lake
+        """Store results in a lake that is open.
+
+        Args:
+            strategy: taken for documents that name none.
+        """
+        self.root = lake.root
+        self._lake: Lake | None = lake
+        self._open: Callable[[], Lake] | None = None
+        self._lock = threading.Lock()
         self._strategy = strategy
 
-    def save_result(self, task_id: str, result: dict[str, Any] | bytes | str, *, replace: bool = False) -> ResultInfo:
-        """Store one result; see `Lake.save`."""
-        return self.lake.save(result, task_id=task_id, strategy=self._strategy, replace=replace)
+    @classmethod
+    def at(cls, root: Path, *, dsn: str | None, strategy: str | None = None) -> Self:
+        """Store results in a lake that is opened, or made, when it is first needed; `close` closes it.
 
-    def load_result(self, task_id: str) -> dict[str, Any]:
+        So a program can begin while the catalog is away: each use says so, until it is back.
+        """
+        storage = cls.__new__(cls)
+        storage.root = root.absolute()
+        storage._lake = None
+        storage._open = lambda: Lake.open(root, dsn=dsn or "")
+        storage._lock = threading.Lock()
+        storage._strategy = strategy
+        return storage
+
+    @property
+    def lake(self) -> Lake:
+        """The lake, opened now if it was not yet.
+
+        Raises:
+            CatalogError: its catalog cannot be reached, or the storage was closed.
+            StorageError: its directory cannot be made.
+        """
+        with self._lock:
+            if self._lake is None:
+                if self._open is None:
+                    raise CatalogError(f"the storage on lake {self.root} was closed; make another one")
+                self._lake = self._open()
+            return self._lake
+
+    def save_result(
+        self,
+        task_id: str,
+        result: dict[str, Any] | bytes | str,
+        *,
+        replace: bool = False,
+        strategy: str | None = None,
+        time: datetime | None = None,
+    ) -> ResultInfo:
+        """Store one result; see `Lake.save`."""
+        item = Item(document=result, task_id=task_id, strategy_if_none=strategy or self._strategy, time=time)
+        return self.lake.save_item(item, replace=replace)
+
+    def load_result(self, task_id: str) -> Any:
         """The value of a result; see `Lake.load`."""
-        value: dict[str, Any] = self.lake.load(task_id).document
-        return value
+        return self.lake.load(task_id).document
+
+    def load_json(self, task_id: str) -> bytes:
+        """The JSON text of a result; see `Lake.load`."""
+        return self.lake.load(task_id).to_json()
+
+    def info(self, task_id: str) -> ResultInfo:
+        """What is known of one result; see `Lake.info`."""
+        return self.lake.info(task_id)
 
     def list_results(
         self,
@@ -37,7 +95,7 @@ class LakeResultStorage:
         since: datetime | str | None = None,
         until: datetime | str | None = None,
         limit: int = 100,
-        after: str | None = None,
+        after: ResultInfo | str | None = None,
     ) -> list[ResultInfo]:
         """What is known of the results, newest first; see `Lake.results`."""
         return self.lake.results(strategy=strategy, status=status, since=since, until=until, limit=limit, after=after)
@@ -49,3 +107,15 @@ class LakeResultStorage:
     def exists(self, task_id: str) -> bool:
         """Whether there is a result of this id."""
         return self.lake.exists(task_id)
+
+    def close(self) -> None:
+        """Close the lake, if this storage opened it."""
+        with self._lock:
+            if self._open is not None:
+                self._open = None
+                if self._lake is not None:
+                    self._lake.close()
+                    self._lake = None
+
+    def __repr__(self) -> str:
+        return f"LakeResultStorage({str(self.root)!r})"

@@ -12,10 +12,9 @@ import re
 from datetime import UTC, datetime
 from urllib.parse import unquote
 
+from lakestore.config import DEFAULT_PATTERN
 from lakestore.errors import InvalidInputError
 from lakestore.layout import check_strategy, check_task_id
-
-DEFAULT_PATTERN = "{strategy}/{task_id}.json"
 
 _UNSAFE = re.compile("[/\x00-\x1f\x7f]|^\\.|%(?=[0-9A-Fa-f]{2})|%(?=~$)")
 _CODE = re.compile("(?:%[0-9A-F]{2})+")
@@ -99,7 +98,10 @@ class Pattern:
         """Ends of paths that may hold a result: as it is written, and its name as it stands."""
         written = self._end.replace("{task_id}", to_name(task_id))
         plain = self._end.replace("{task_id}", task_id)
-        return [written] if plain == written or self.task_id(plain) != task_id else [written, plain]
+        # A dot at the beginning hides a name, or leads to another folder.
+        if plain == written or self.task_id(plain) != task_id or re.search(r"(?:^|/)\.", plain):
+            return [written]
+        return [written, plain]
 
     def task_id(self, path: str) -> str | None:
         """The id of the result at a path relative to the root; None where it is no result's."""

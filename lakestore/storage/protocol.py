@@ -12,8 +12,21 @@ from lakestore.model import ResultInfo
 class ResultStorage(Protocol):
     """Results by `task_id`; an engine gives and gets a `dict`, or JSON as bytes or text."""
 
-    def save_result(self, task_id: str, result: dict[str, Any] | bytes | str, *, replace: bool = False) -> ResultInfo:
-        """Store one result; on return it is durable.
+    def save_result(
+        self,
+        task_id: str,
+        result: dict[str, Any] | bytes | str,
+        *,
+        replace: bool = False,
+        strategy: str | None = None,
+        time: datetime | None = None,
+    ) -> ResultInfo:
+        """Store one result; on return it is durable. The same document again is a success and changes nothing.
+
+        Args:
+            replace: put it in the place of a result with this id and other content.
+            strategy: taken where the document names none; else what the storage was told.
+            time: when the run was made, where the document does not state it; else now.
 
         Raises:
             InvalidInputError: it cannot be kept; nothing was written.
@@ -21,8 +34,20 @@ class ResultStorage(Protocol):
         """
         ...
 
-    def load_result(self, task_id: str) -> dict[str, Any]:
-        """The value of a result, as it was saved.
+    def load_result(self, task_id: str) -> Any:
+        """The value of a result, as it was saved; a `dict` for nearly every engine.
+
+        Raises:
+            NotFoundError: there is none.
+        """
+        ...
+
+    def load_json(self, task_id: str) -> bytes:
+        """The JSON text of a result, byte for byte as it was saved; raises as `load_result` does."""
+        ...
+
+    def info(self, task_id: str) -> ResultInfo:
+        """What is known of one result.
 
         Raises:
             NotFoundError: there is none.
@@ -37,9 +62,18 @@ class ResultStorage(Protocol):
         since: datetime | str | None = None,
         until: datetime | str | None = None,
         limit: int = 100,
-        after: str | None = None,
+        after: ResultInfo | str | None = None,
     ) -> list[ResultInfo]:
-        """What is known of the results, newest first; `after` is the last id of the page before."""
+        """What is known of the results, newest first by `created_at`, then by `task_id`.
+
+        Args:
+            strategy: only those with this strategy; one of several counts.
+            since, until: only `since <= created_at < until`: a time, ISO text, or how long ago (`7d`, `12h`).
+            after: the last result of the page before, or its id.
+
+        Raises:
+            NotFoundError: `after` is the id of no result.
+        """
         ...
 
     def delete_result(self, task_id: str) -> None:

@@ -15,9 +15,10 @@ PACKAGE = Path(lakestore.__file__).parent
 LAYERS = (
     ("__main__",),
     ("cli",),
-    ("manager",),
     ("migrate", "archive", "maintenance"),
+    ("testing",),
     ("",),  # lakestore/__init__.py: what users import
+    ("manager",),
     ("storage",),
     ("lake",),
     ("inspection", "batch"),
