@@ -92,7 +92,7 @@ class DualResultStorage:
         self._warned: set[str] = set()
         self._lock = threading.Lock()
         self._away_until = 0.0
-        self._cause: Exception = CatalogError(f"the {OTHER[self._side]} was not tried yet")
+        self._cause: CatalogError | StorageError = CatalogError(f"the {OTHER[self._side]} was not tried yet")
         self._pause = _PAUSE
 
     def save_result(
@@ -249,7 +249,7 @@ class DualResultStorage:
         """Change the second side; where that fails, it is noted, counted, and warned of once."""
         try:
             if self._is_away():
-                raise self._cause
+                raise type(self._cause)(str(self._cause))
             work()
         except Exception as exc:  # Whatever it is: the first side has the result, and its caller is to go on.
             self._stay_away(exc)
