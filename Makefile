@@ -7,6 +7,8 @@ VENVFUZZ ?= .venv-fuzz
 FUZZ_SECONDS ?= 3600
 BIN = $(VENV)/bin
 ARGS ?=
+# Each process has a Postgres of its own; a file's tests stay in one.
+PARALLEL ?= -n auto --maxprocesses 8 --dist loadfile
 
 .PHONY: help demo test test-duckdb15 lint types check docs build clean
 
@@ -26,10 +28,10 @@ demo: $(VENV)/.stamp
 	@$(BIN)/python examples/demo.py .demo/lake
 
 test: $(VENV)/.stamp
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 test-duckdb15: $(VENV15)/.stamp
-	$(VENV15)/bin/python -m pytest $(ARGS)
+	$(VENV15)/bin/python -m pytest $(PARALLEL) $(ARGS)
 
 lint: $(VENV)/.stamp
 	$(BIN)/ruff check .

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from lakestore.errors import (
     AlreadyExistsError,
@@ -16,12 +18,27 @@ from lakestore.errors import (
     QueryError,
     StorageError,
 )
-from lakestore.lake import Lake
-from lakestore.manager import ResultManager
 from lakestore.model import Fidelity, LakeTable, LiveFile, ResultInfo
-from lakestore.result import Result
-from lakestore.saving import Item
-from lakestore.storage import Difference, DualResultStorage, JsonResultStorage, LakeResultStorage, ResultStorage
+
+if TYPE_CHECKING:
+    from lakestore.lake import Lake
+    from lakestore.manager import ResultManager
+    from lakestore.result import Result
+    from lakestore.saving import Item
+    from lakestore.storage import Difference, DualResultStorage, JsonResultStorage, LakeResultStorage, ResultStorage
+
+_PLACES = {
+    "Difference": "lakestore.storage",
+    "DualResultStorage": "lakestore.storage",
+    "Item": "lakestore.saving",
+    "JsonResultStorage": "lakestore.storage",
+    "Lake": "lakestore.lake",
+    "LakeResultStorage": "lakestore.storage",
+    "Result": "lakestore.result",
+    "ResultManager": "lakestore.manager",
+    "ResultStorage": "lakestore.storage",
+}
+"""What is imported when it is first used: DuckDB, Arrow and the driver take half a second, and `--help` needs none."""
 
 __all__ = [
     "AlreadyExistsError",
@@ -65,4 +82,18 @@ def open(path: str | os.PathLike[str] | None = None, *, dsn: str | None = None, 
         CatalogError: the catalog cannot be reached, is another lake's, or is of a newer version.
         StorageError: the directory cannot be written.
     """
+    from lakestore.lake import Lake
+
     return Lake.open(path, dsn=dsn, create=create)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_PLACES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

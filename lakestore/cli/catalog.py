@@ -8,9 +8,7 @@ import signal
 import subprocess
 
 import click
-from psycopg import conninfo
 
-from lakestore.catalog.embedded import psql_path
 from lakestore.cli.options import config, lake_options, open_lake
 from lakestore.cli.output import write
 from lakestore.errors import NotFoundError, StorageError
@@ -53,6 +51,10 @@ def psql(args: tuple[str, ...]) -> int:
       lakestore catalog psql
       lakestore catalog psql -c 'SELECT task_id, strategy FROM backtest_results LIMIT 5'
     """
+    from psycopg import conninfo
+
+    from lakestore.catalog.embedded import psql_path
+
     settings = config()
     with open_lake(settings) as lake:
         program = str(psql_path()) if settings.dsn is None else shutil.which("psql")

@@ -7,6 +7,8 @@ import io
 import itertools
 import json
 import math
+import subprocess
+import sys
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
@@ -171,3 +173,10 @@ def test_every_kind_of_error_has_an_exit_code_of_its_own() -> None:
 def test_an_error_s_exit_code_is_its_kind_s() -> None:
     assert exits.exit_code(errors.NotFoundError("x")) == 4
     assert exits.exit_code(errors.CommitUnknownError("x")) == 9
+
+
+def test_help_loads_no_library_that_takes_long() -> None:
+    heavy = ("pyarrow", "duckdb", "psycopg", "numpy", "pandas")
+    code = f"import sys, lakestore.cli.app; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
