@@ -21,6 +21,7 @@ help:
 	@echo 'make lint types      ruff, mypy                      make check: these and the tests'
 	@echo 'make docs            write docs/cli.md from the help texts'
 	@echo 'make bench-codec     sizes and speeds of the codec, beside what must be reached (ARGS=--quick)'
+	@echo 'make bench-migrate   speed of migrate, files by the hundred and the thousand (ARGS=--quick)'
 	@echo 'make build           sdist and wheel into dist/'
 	@echo 'make clean           remove what make made'
 
@@ -45,9 +46,12 @@ check: lint types test
 docs: $(VENV)/.stamp
 	$(BIN)/python docs/make_cli.py
 
-.PHONY: bench-codec
+.PHONY: bench-codec bench-migrate
 bench-codec: $(VENV)/.stamp
 	$(BIN)/python -m bench.codec $(ARGS)
+
+bench-migrate: $(VENV)/.stamp
+	$(BIN)/python -m bench.migrate $(ARGS)
 
 build: $(VENV)/.stamp
 	$(BIN)/python -m pip install --quiet build

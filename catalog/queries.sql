@@ -367,3 +367,54 @@ SELECT DISTINCT ON (f.table_name, f.strategy)
 FROM result_files s JOIN data_files f USING (file_id)
 WHERE s.write_id = %(write_id)s
 ORDER BY f.table_name, f.strategy, f.file_id DESC
+
+
+-- The ledger of migrate: which files are done, and who is at which.
+
+-- name: hold_claimant
+-- For the session: when it ends, in whatever way, others may take what it had claimed.
+SELECT pg_advisory_lock(%(claimant)s)
+
+-- name: migrated_files
+SELECT file_key, outcome, reason, size, mtime_ns, ctime_ns, sha256, results, finished_at,
+       claimant IS NOT NULL AND claimed_until > now()
+FROM migrated_files WHERE file_key = ANY (%(file_keys)s)
+
+-- name: claim_files
+-- What nobody finished since it was looked at, and nobody alive is at. A live claimant's lock is not to be had.
+WITH wanted AS (
+    SELECT * FROM unnest(%(file_keys)s::uuid[], %(paths)s::text[], %(seen)s::timestamptz[]) AS w (file_key, path, seen)
+), added AS (
+    INSERT INTO migrated_files (file_key, path, claimant, claimed_until)
+    SELECT file_key, path, %(claimant)s, now() + make_interval(secs => %(lease)s) FROM wanted ORDER BY file_key
+    ON CONFLICT (file_key) DO NOTHING
+    RETURNING file_key
+), free AS (
+    SELECT f.file_key FROM migrated_files f JOIN wanted w USING (file_key)
+    WHERE f.finished_at IS NOT DISTINCT FROM w.seen
+      AND (f.claimant IS NULL OR f.claimed_until < now() OR pg_try_advisory_xact_lock(f.claimant))
+    ORDER BY f.file_key FOR UPDATE OF f SKIP LOCKED
+), taken AS (
+    UPDATE migrated_files f SET claimant = %(claimant)s, claimed_until = now() + make_interval(secs => %(lease)s)
+    FROM free WHERE f.file_key = free.file_key
+    RETURNING f.file_key
+)
+SELECT file_key FROM added UNION ALL SELECT file_key FROM taken
+
+-- name: renew_claims
+UPDATE migrated_files SET claimed_until = now() + make_interval(secs => %(lease)s) WHERE claimant = %(claimant)s
+
+-- name: release_claims
+UPDATE migrated_files SET claimant = NULL, claimed_until = NULL
+WHERE claimant = %(claimant)s AND (%(file_keys)s::uuid[] IS NULL OR file_key = ANY (%(file_keys)s::uuid[]))
+
+-- name: finish_files
+-- Only what is still claimed: whoever took a claim over finishes it himself.
+UPDATE migrated_files f
+SET outcome = w.outcome, reason = w.reason, size = w.size, mtime_ns = w.mtime_ns, ctime_ns = w.ctime_ns,
+    sha256 = w.sha256, results = w.results, claimant = NULL, claimed_until = NULL, finished_at = clock_timestamp()
+FROM unnest(%(file_keys)s::uuid[], %(outcomes)s::text[], %(reasons)s::text[], %(sizes)s::bigint[],
+            %(mtimes)s::bigint[], %(ctimes)s::bigint[], %(sha256s)s::bytea[], %(results)s::jsonb[])
+     AS w (file_key, outcome, reason, size, mtime_ns, ctime_ns, sha256, results)
+WHERE f.file_key = w.file_key AND f.claimant = %(claimant)s
+RETURNING f.file_key

@@ -47,6 +47,7 @@ class Inspection:
         stated: the identity fields that the document itself states.
         left: bytes of the document's text that are in no table; envelope: what keeping them costs.
         file_size: bytes of all files of the result.
+        sha256: of the document's text, hexadecimal.
     """
 
     profile: Profile
@@ -59,6 +60,7 @@ class Inspection:
     fidelity: Fidelity
     json_size: int
     file_size: int
+    sha256: str
 
 
 def inspect(
@@ -114,6 +116,7 @@ def inspect(
         encoded.fidelity,
         len(draft.text),
         sum(len(part.data) for part in encoded.parts) + _own_row(draft, encoded, stand_in, home),
+        digest(draft.text),
     )
 
 

@@ -195,7 +195,7 @@ class Lake:
 
     def save_item(self, item: Item, *, replace: bool = False) -> ResultInfo:
         """Store one result given as for `save_many`; see `save`."""
-        return self._saver().save(item, replace=replace)
+        return self.saver().save(item, replace=replace)
 
     def save_many(self, items: Iterable[Item], *, replace: bool = False) -> list[ResultInfo | LakestoreError]:
         """Store many results at once; on return those that are in are durable, visible, and proved.
@@ -215,7 +215,7 @@ class Lake:
             CommitUnknownError: the connection was lost at the commit: look the results up.
             CatalogError: the catalog cannot be reached; none was saved.
         """
-        return batch.save_many(self._saver(), list(items), replace=replace)
+        return batch.save_many(self.saver(), list(items), replace=replace)
 
     def load(self, task_id: str) -> Result:
         """Find one result; its document and tables are read from the files when they are asked for.
@@ -398,7 +398,8 @@ class Lake:
             raise CatalogError(f"lake {self.root} was closed; open it again with lakestore.open")
         return self._catalog
 
-    def _saver(self) -> Saver:
+    def saver(self) -> Saver:
+        """What a save needs, for what saves in batches of its own."""
         return Saver(self._home, self._files, self._open_catalog(), self._now, self._new_id)
 
     def _columns(self, span: RowSpan, where: str) -> Mapping[int, pa.Array]:

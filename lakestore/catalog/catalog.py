@@ -10,6 +10,7 @@ from uuid import UUID
 
 from lakestore.catalog import columns, commits, reads, schema, snapshot
 from lakestore.catalog.connect import Connection, Connections
+from lakestore.catalog.ledger import Ledger
 from lakestore.catalog.snapshot import EVERYTHING, Snapshot, Wanted
 from lakestore.catalog.sql import queries
 from lakestore.catalog.upkeep import Upkeep
@@ -211,6 +212,10 @@ class Catalog:
             CatalogError: the catalog cannot be reached.
         """
         return snapshot.read(self._connections, wanted, self._known)
+
+    def ledger(self, claimant: int) -> Ledger:
+        """Return the ledger of `migrate`, for the run of this number."""
+        return Ledger(self._connections, claimant)
 
     def settings(self) -> dict[str, str]:
         """Return the server's settings that matter for durability, by name, with the database and the role."""

@@ -18,6 +18,7 @@ from lakestore.cli.files import files
 from lakestore.cli.init import init
 from lakestore.cli.inspect import inspect
 from lakestore.cli.load import load
+from lakestore.cli.migrate import migrate
 from lakestore.cli.options import lake_options
 from lakestore.cli.output import complain, say
 from lakestore.cli.profiles import profiles
@@ -56,7 +57,8 @@ def cli() -> None:
 
 
 for _command in (
-    init, save, inspect, load, results, sql, tables, profiles, files, delete, restore, verify, vacuum, doctor, catalog,
+    init, save, migrate, inspect, load, results, sql, tables, profiles, files, delete, restore, verify, vacuum,
+    doctor, catalog,
 ):  # fmt: skip
     cli.add_command(_command)
 

@@ -15,6 +15,7 @@ from psycopg.conninfo import make_conninfo
 from lakestore.catalog import Catalog, schema, sql
 from lakestore.errors import CatalogError
 
+LAST = max(sql.migrations())
 COLUMNS = """
 SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attidentity,
        a.attcollation::regcollation::text, pg_get_expr(d.adbin, d.adrelid),
@@ -107,7 +108,7 @@ def test_processes_that_open_an_empty_database_at_once_make_one_catalog(
         thread.join()
     assert failures == []
     with psycopg.connect(dsn) as conn:
-        assert conn.execute("SELECT count(*), max(version) FROM lakestore_schema").fetchone() == (1, 1)
+        assert conn.execute("SELECT count(*), max(version) FROM lakestore_schema").fetchone() == (1, LAST)
         assert conn.execute("SELECT count(*) FROM lake").fetchone() == (1,)
 
 
@@ -182,24 +183,25 @@ def test_an_older_catalog_is_upgraded_and_keeps_its_results(
     catalog.commit([save.result], save.files)
     steps = {
         **sql.migrations(),
-        2: b"ALTER TABLE lake ADD COLUMN note text; UPDATE lake SET note = 'two'",
-        3: b"SELECT 1",
+        LAST + 1: b"ALTER TABLE lake ADD COLUMN note text; UPDATE lake SET note = 'next'",
+        LAST + 2: b"SELECT 1",
     }
     monkeypatch.setattr(schema, "migrations", lambda: steps)
     assert open_catalog().get("a") == catalog.get("a")
     with psycopg.connect(dsn) as conn:
-        assert conn.execute("SELECT note FROM lake").fetchone() == ("two",)
-        assert conn.execute("SELECT version FROM lakestore_schema ORDER BY 1").fetchall() == [(1,), (2,), (3,)]
+        assert conn.execute("SELECT note FROM lake").fetchone() == ("next",)
+        versions = conn.execute("SELECT version FROM lakestore_schema ORDER BY 1").fetchall()
+        assert versions == [(LAST,), (LAST + 1,), (LAST + 2,)]
 
 
 def test_an_upgrade_that_fails_leaves_the_catalog_as_it_was(
     catalog: Catalog, open_catalog: Callable[..., Catalog], monkeypatch: pytest.MonkeyPatch, dsn: str
 ) -> None:
     before = describe(dsn)
-    steps = {**sql.migrations(), 2: b"ALTER TABLE lake ADD COLUMN note text", 3: b"SELECT no_such_thing"}
+    steps = {**sql.migrations(), LAST + 1: b"ALTER TABLE lake ADD COLUMN note text", LAST + 2: b"SELECT no_such_thing"}
     monkeypatch.setattr(schema, "migrations", lambda: steps)
     with pytest.raises(CatalogError, match="no_such_thing"):
         open_catalog()
     assert describe(dsn) == before
     with psycopg.connect(dsn) as conn:
-        assert conn.execute("SELECT max(version) FROM lakestore_schema").fetchone() == (1,)
+        assert conn.execute("SELECT max(version) FROM lakestore_schema").fetchone() == (LAST,)

@@ -15,7 +15,8 @@ PACKAGE = Path(lakestore.__file__).parent
 LAYERS = (
     ("__main__",),
     ("cli",),
-    ("migrate", "archive", "maintenance"),
+    ("archive",),
+    ("migrate", "maintenance"),
     ("testing",),
     ("",),  # lakestore/__init__.py: what users import
     ("manager",),

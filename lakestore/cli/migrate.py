@@ -1,0 +1,173 @@
+"""`lakestore migrate`: bring a pile of JSON results into the lake."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from typing import TYPE_CHECKING
+
+import click
+
+from lakestore.cli import exits
+from lakestore.cli.options import config, lake_options, open_lake
+from lakestore.cli.output import printable, say, write
+from lakestore.cli.progress import Advance
+
+if TYPE_CHECKING:
+    from lakestore.migrate import Entry, Report, Summary
+
+_SIZE = re.compile(r"(\d+)\s*([kmg]?)b?", re.IGNORECASE)
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
+_DID = {
+    "saved": "saved",
+    "replaced": "replaced, changed since they were migrated",
+    "would save": "to be saved",
+    "would replace": "to be replaced, changed since they were migrated",
+    "same": "in the lake already",
+    "unchanged": "done before",
+    "elsewhere": "done by another run",
+    "skipped": "left out",
+    "failed": "failed",
+}
+
+
+def _size(ctx: click.Context, param: click.Parameter, value: str) -> int:
+    match = _SIZE.fullmatch(value.strip())
+    if match is None:
+        raise click.BadParameter(f"{value!r} is no size; write 500MB or 2GB")
+    return int(match[1]) * _UNITS[match[2].lower()]
+
+
+@click.command()
+@click.argument("sources", metavar="SRC...", nargs=-1, required=True)
+@click.option("--dry-run", is_flag=True, help="Read and prove everything, tell what would happen, write nothing.")
+@click.option("--force", is_flag=True, help="Do files again that are done, and bring back what was deleted since.")
+@click.option(
+    "--task-id",
+    metavar="TEMPLATE",
+    default="{stem}",
+    show_default=True,
+    help="The results' ids, made of {stem}, {name}, {parent}, {member}; or {id}: the documents' own.",
+)
+@click.option("--strategy", metavar="TEMPLATE", help="The strategy of documents that name none, such as '{parent}'.")
+@click.option("--profile", help="How to read the documents: a name, or a TOML file; recognised by default.")
+@click.option("--pattern", metavar="GLOB", help="Take only files of folders whose name fits, such as 'run-*.json'.")
+@click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes that do the work.")
+@click.option(
+    "--batch-size",
+    type=click.IntRange(1),
+    default=256,
+    show_default=True,
+    help="Results of one transaction, at most.",
+)
+@click.option(
+    "--max-size",
+    metavar="SIZE",
+    default="256MB",
+    show_default=True,
+    callback=_size,
+    help="Refuse documents that take more, unpacked.",
+)
+@click.option("--fail-fast", is_flag=True, help="Stop at the first file that fails.")
+@click.option("--report", metavar="FILE", help="Write what became of each file, as JSON.")
+@lake_options
+def migrate(
+    sources: tuple[str, ...],
+    dry_run: bool,
+    force: bool,
+    task_id: str,
+    strategy: str | None,
+    profile: str | None,
+    pattern: str | None,
+    workers: int,
+    batch_size: int,
+    max_size: int,
+    fail_fast: bool,
+    report: str | None,
+) -> int:
+    """Bring JSON results into the lake: files, folders and globs. They are only read.
+
+    .json, .jsonl and .fthypt (a result a line) are read, plain or as .gz or .zst, and freqtrade's .zip
+    exports. Each result is proved to come back byte for byte before it is committed. Killed at any
+    moment and started again, it does what is left; a file that has changed is done again. Several runs,
+    also on several machines, share the work. A file that cannot be brought in is reported, and the
+    others are; the exit code is 1 then.
+
+    \b
+    Example:
+      lakestore migrate --dry-run results/
+      lakestore migrate --workers 4 --report report.json results/
+      lakestore migrate --task-id '{parent}-{stem}' --strategy '{parent}' results/
+    """
+    from lakestore import migrate as library
+
+    options = library.Options(
+        task_id=task_id,
+        strategy=strategy,
+        profile=profile,
+        force=force,
+        batch_size=batch_size,
+        max_size=max_size,
+        dry_run=dry_run,
+    )
+    with contextlib.ExitStack() as stack:
+        lake = stack.enter_context(open_lake(config()))
+        written = None if report is None else stack.enter_context(library.Report(report))
+        advance = stack.enter_context(Advance("reading" if dry_run else "migrating"))
+        summary = library.migrate(
+            lake,
+            sources,
+            options,
+            pattern=pattern,
+            workers=workers,
+            fail_fast=fail_fast,
+            observer=_Terminal(advance, written),
+        )
+    _tell(summary, dry_run)
+    if summary.interrupted:
+        return exits.INTERRUPTED
+    return exits.EXIT_CODES["error"][0] if summary.failed else 0
+
+
+class _Terminal:
+    """Shows how the run gets on, and writes the report."""
+
+    def __init__(self, advance: Advance, report: Report | None) -> None:
+        self._advance = advance
+        self._report = report
+        self._waits = False
+
+    def planned(self, files: int, size: int) -> None:
+        self._advance.start(files, size)
+
+    def done(self, entry: Entry, size: int | None) -> None:
+        if self._report is not None:
+            self._report.add(entry)
+        if entry.outcome == "failed":
+            self._advance.tell(f"failed {entry.path}: {entry.reason}")
+        if size is not None:
+            self._advance.advance(size)
+
+    def waiting(self, files: int) -> None:
+        if not self._waits:
+            self._waits = True
+            self._advance.tell(f"waiting for {files:,} files that other runs are at")
+
+    def stopping(self) -> None:
+        self._advance.tell("stopping when the batches under way are committed; Ctrl-C again stops at once")
+
+
+def _tell(summary: Summary, dry_run: bool) -> None:
+    total = sum(summary.outcomes.values())
+    lines = [f"{total:,} files in {summary.seconds:,.1f} s"]
+    lines += [f"{count:>9,} {_DID[outcome]}" for outcome in _DID if (count := summary.outcomes[outcome])]
+    if summary.bytes_before and summary.bytes_after:
+        shrunk = 100 - 100 * summary.bytes_after / summary.bytes_before
+        verb = "would take" if dry_run else "take"
+        lines.append(
+            f"{summary.results:,} results of {summary.bytes_before:,} bytes of JSON {verb} "
+            f"{summary.bytes_after:,} bytes ({shrunk:.1f} % less)"
+        )
+    write("\n".join(map(printable, lines)) + "\n")
+    if summary.interrupted or summary.stopped:
+        say(f"stopped with {summary.left:,} files left; the same command goes on with them")

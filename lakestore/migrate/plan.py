@@ -1,0 +1,53 @@
+"""What is left to do: files compared with the ledger by what a stat tells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+
+from lakestore.catalog.ledger import Known, Ledger, Seen
+from lakestore.migrate.batch import Job
+from lakestore.migrate.find import Found
+from lakestore.migrate.options import BATCH_BYTES, Entry, Options
+
+_CHUNK = 5_000
+
+
+def plan(files: Iterable[Found], ledger: Ledger, options: Options) -> Iterator[Entry | Job]:
+    """Each file as a job, or as the entry that it ends with at once."""
+    source = iter(files)
+    while chunk := list(islice(source, _CHUNK)):
+        known = ledger.known([found.path for found in chunk])
+        for found in chunk:
+            yield _job(found, known.get(found.path), options)
+
+
+def _job(found: Found, known: Known | None, options: Options) -> Entry | Job:
+    if found.refused is not None:
+        return Entry(found.path, "failed", found.refused)
+    if found.passed is not None:
+        return Entry(found.path, "skipped", found.passed)
+    if known is not None and not options.force and is_done(known, found.seen):
+        return Entry(found.path, "unchanged", None, known.results)
+    return Job(found, known)
+
+
+def is_done(known: Known, seen: Seen) -> bool:
+    """Whether the ledger calls a file done that looks as it did then."""
+    return known.outcome == "done" and known.seen == seen
+
+
+def batches(jobs: Sequence[Job], options: Options, workers: int) -> Iterator[list[Job]]:
+    """The jobs in order, as many at a time as one transaction takes, and small enough for all workers to have some."""
+    fair = max(1, -(-len(jobs) // (workers * 4)))
+    count = min(options.batch_size, max(fair, 16))
+    batch: list[Job] = []
+    size = 0
+    for job in jobs:
+        batch.append(job)
+        size += job.found.seen.size
+        if len(batch) >= count or size >= BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch

@@ -1,0 +1,229 @@
+"""What a file holds: its documents one by one, with a bound on memory, and a hash of the whole."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import os
+import stat
+import struct
+import sys
+import time
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from typing import IO, Any, Final
+
+from lakestore.catalog.ledger import Seen
+from lakestore.errors import InvalidInputError, StorageError
+from lakestore.migrate.find import Found, form_of, seen_of
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+MAX_DOCUMENT: Final = 256 * 1024 * 1024
+"""Bytes of JSON that one document may take unless told otherwise."""
+_BLOCK: Final = 1 << 20
+_RACY_NS: Final = 2_000_000_000
+"""A file changed less than this before it was read may be changed again without its times showing it."""
+_DAMAGED = (
+    EOFError,
+    gzip.BadGzipFile,
+    zlib.error,
+    zstd.ZstdError,
+    zipfile.BadZipFile,
+    struct.error,
+    NotImplementedError,
+    RuntimeError,
+    UnicodeDecodeError,
+)
+"""What the unpackers raise for bytes that are no archive, cut off, encrypted, or packed in an unknown way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One document of a file; `member` names it where a file may hold several: a line, a name in a zip."""
+
+    text: bytes
+    member: str | None = None
+
+
+class Reader:
+    """One file, read once from its beginning; when `documents` has ended, `sha256` and `seen` describe what was read.
+
+    Attributes:
+        problem: why the file cannot be read to its end; what came before may still be good.
+    """
+
+    def __init__(self, found: Found, *, limit: int = MAX_DOCUMENT) -> None:
+        """Read a file, taking at most `limit` bytes of JSON for one document."""
+        self.problem: str | None = None
+        self.seen: Seen | None = None
+        self.sha256: bytes | None = None
+        self.modified = 0.0
+        self._found = found
+        self._limit = limit
+
+    def documents(self) -> Iterator[Document]:
+        """The documents in order; a file that is bad ends early, and `problem` says why.
+
+        Raises:
+            StorageError: never; whatever happens to a file is its own problem.
+        """
+        try:
+            with self._open() as raw:
+                hashed = _Hashed(raw)
+                yield from self._unpacked(hashed)
+                hashed.drain()
+                self._settle(raw, hashed)
+        except (InvalidInputError, StorageError) as exc:
+            self.problem = str(exc)
+        except _DAMAGED as exc:
+            self.problem = f"it cannot be unpacked: {str(exc) or type(exc).__name__}; is it whole?"
+        except MemoryError:
+            self.problem = "it does not fit into memory; lower --max-size to refuse such files early"
+        except OSError as exc:
+            self.problem = f"it cannot be read: {exc.strerror or exc}"
+
+    def digest(self) -> bytes | None:
+        """The hash of the file's bytes alone; None where it cannot be read, and `problem` says why."""
+        try:
+            with self._open() as raw:
+                hashed = _Hashed(raw)
+                hashed.drain()
+                self._settle(raw, hashed)
+        except (InvalidInputError, StorageError) as exc:
+            self.problem = str(exc)
+        except OSError as exc:
+            self.problem = f"it cannot be read: {exc.strerror or exc}"
+        return self.sha256
+
+    def _open(self) -> IO[bytes]:
+        # What became a link since it was found may lead anywhere, and opening a pipe would wait for its writer.
+        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | (0 if self._found.named else os.O_NOFOLLOW)
+        fd = os.open(self._found.path, flags)
+        try:
+            found = os.fstat(fd)
+            if not stat.S_ISREG(found.st_mode):
+                raise InvalidInputError("not a regular file")
+            self.seen = seen_of(found)
+            self.modified = found.st_mtime
+            return open(fd, "rb", buffering=0)
+        except BaseException:
+            os.close(fd)
+            raise
+
+    def _settle(self, raw: IO[bytes], hashed: _Hashed) -> None:
+        now = os.fstat(raw.fileno())
+        if seen_of(now) != self.seen or now.st_size != hashed.size:
+            raise StorageError("it was changed while it was read; migrate again when its writer is done")
+        recent = time.time_ns() - now.st_ctime_ns < _RACY_NS
+        self.seen = Seen(now.st_size, now.st_mtime_ns, None if recent else now.st_ctime_ns)
+        self.sha256 = hashed.digest()
+
+    def _unpacked(self, hashed: _Hashed) -> Iterator[Document]:
+        parts = form_of(self._found.path)
+        assert parts is not None
+        _, form, packing = parts
+        if form == "zip":
+            yield from self._zipped(hashed)
+            return
+        with closing(_opened(hashed, packing)) as stream:
+            if form == "json":
+                yield Document(self._whole(stream))
+            else:
+                yield from self._lines(stream)
+
+    def _whole(self, stream: IO[bytes], what: str = "the document") -> bytes:
+        """All of a stream, in pieces: memory is taken for what is there, not for what there may be."""
+        pieces: list[bytes] = []
+        left = self._limit + 1
+        while left and (piece := stream.read(min(left, _BLOCK))):
+            pieces.append(piece)
+            left -= len(piece)
+        if not left:
+            raise InvalidInputError(f"{what} takes more than {self._limit:,} bytes; --max-size raises the limit")
+        return b"".join(pieces)
+
+    def _lines(self, stream: IO[bytes]) -> Iterator[Document]:
+        number = 0
+        while line := stream.readline(self._limit + 1):
+            number += 1
+            if len(line) > self._limit:
+                raise InvalidInputError(
+                    f"line {number} takes more than {self._limit:,} bytes; --max-size raises the limit"
+                )
+            text = line.rstrip(b"\r\n")
+            if text.strip():
+                yield Document(text, str(number))
+
+    def _zipped(self, hashed: _Hashed) -> Iterator[Document]:
+        # Its directory is at the end: a zip is held whole, and is small beside what it holds.
+        packed = self._whole(io.BufferedReader(hashed, _BLOCK), "the archive")
+        with zipfile.ZipFile(io.BytesIO(packed)) as archive:
+            names = results_in(archive.namelist())
+            if not names:
+                raise InvalidInputError("there is no JSON document in it")
+            for name in names:
+                with archive.open(name) as stream:
+                    text = self._whole(stream, name)
+                yield Document(text, None if len(names) == 1 else _stem(name))
+
+
+def results_in(names: list[str]) -> list[str]:
+    """The members of a zip that are results: its JSON files, but for those that belong to another.
+
+    `x_config.json` and `x_<strategy>.json` belong to `x.json`, as freqtrade writes them.
+    """
+    documents = [name for name in names if name.endswith(".json") and not name.endswith(".meta.json")]
+    stems = [name.removesuffix(".json") for name in documents]
+    return [
+        name
+        for name, stem in zip(documents, stems, strict=True)
+        if not any(stem.startswith(f"{other}_") for other in stems)
+    ]
+
+
+def _stem(name: str) -> str:
+    return name.rpartition("/")[2].removesuffix(".json")
+
+
+def _opened(raw: _Hashed, packing: str) -> IO[bytes]:
+    if packing == "gz":
+        return gzip.GzipFile(fileobj=raw)  # type: ignore[return-value]
+    if packing == "zst":
+        return zstd.ZstdFile(raw)  # type: ignore[return-value]
+    return io.BufferedReader(raw, _BLOCK)
+
+
+class _Hashed(io.RawIOBase):
+    """A stream that hashes what is read from it."""
+
+    def __init__(self, raw: IO[bytes]) -> None:
+        self._raw = raw
+        self._hash = hashlib.sha256()
+        self.size = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer).cast("B")
+        data = self._raw.read(len(view))
+        view[: len(data)] = data
+        self._hash.update(data)
+        self.size += len(data)
+        return len(data)
+
+    def drain(self) -> None:
+        """Read what is left."""
+        while self.read(_BLOCK):
+            pass
+
+    def digest(self) -> bytes:
+        return self._hash.digest()

@@ -1,0 +1,269 @@
+"""`migrate`: files into results, shared among workers here and runs elsewhere, resumed where it was stopped."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from datetime import datetime
+from types import FrameType, TracebackType
+from typing import Any, Protocol
+
+from lakestore.catalog.ledger import Finished
+from lakestore.errors import LakestoreError
+from lakestore.lake import Lake
+from lakestore.migrate.batch import Job
+from lakestore.migrate.find import find
+from lakestore.migrate.options import Entry, Options
+from lakestore.migrate.plan import batches, is_done, plan
+from lakestore.migrate.pool import Died, Pool
+from lakestore.migrate.worker import Setup
+
+_LOOK_SECONDS = 1.0
+"""How often files that another run is at are looked at again."""
+
+
+class Observer(Protocol):
+    """Who is told how a run gets on."""
+
+    def planned(self, files: int, size: int) -> None:
+        """So many files, of so many bytes, are to be done."""
+
+    def done(self, entry: Entry, size: int | None) -> None:
+        """A file has ended; `size` of what was planned is done with it, None where it was not planned."""
+
+    def waiting(self, files: int) -> None:
+        """Nothing is left but files that other runs are at."""
+
+    def stopping(self) -> None:
+        """The run was told to stop, and waits for the batches under way."""
+
+
+@dataclass(slots=True)
+class Summary:
+    """How a run ended.
+
+    Attributes:
+        outcomes: how many files had which outcome.
+        left: files that were not done because the run was stopped.
+        interrupted: it was stopped by Ctrl-C; stopped: by `fail_fast`.
+        results: results that are in the lake by it; bytes_before: of their JSON, bytes_after: of them in the lake.
+    """
+
+    outcomes: Counter[str] = field(default_factory=Counter)
+    left: int = 0
+    interrupted: bool = False
+    stopped: bool = False
+    results: int = 0
+    bytes_before: int = 0
+    bytes_after: int = 0
+    seconds: float = 0.0
+
+    @property
+    def failed(self) -> int:
+        """Files that are not in the lake though they were to be."""
+        return self.outcomes["failed"]
+
+
+def migrate(
+    lake: Lake,
+    sources: Sequence[str | os.PathLike[str]],
+    options: Options | None = None,
+    *,
+    pattern: str | None = None,
+    workers: int = 1,
+    fail_fast: bool = False,
+    observer: Observer | None = None,
+) -> Summary:
+    """Bring JSON results into a lake; the files are only read.
+
+    Killed at any moment and called again, it does what is left. Several runs, on several machines, share the work.
+    A file that cannot be brought in costs only itself, and is told to the observer.
+
+    Args:
+        lake: an open lake.
+        sources: files, folders and globs; see `find.find`.
+        options: how files become results.
+        pattern: which files of folders are taken.
+        workers: processes that do the work.
+        fail_fast: stop at the first file that fails.
+        observer: is told of each file.
+
+    Raises:
+        NotFoundError, InvalidInputError: a source or an option that cannot be used; nothing was done.
+        LakestoreError: the catalog cannot be reached, or the lake not be written. What was done until then stands.
+    """
+    return _Run(lake, options or Options(), workers, fail_fast, observer or _Nobody()).run(sources, pattern)
+
+
+class _Nobody:
+    def planned(self, files: int, size: int) -> None:
+        pass
+
+    def done(self, entry: Entry, size: int | None) -> None:
+        pass
+
+    def waiting(self, files: int) -> None:
+        pass
+
+    def stopping(self) -> None:
+        pass
+
+
+class _Run:
+    def __init__(self, lake: Lake, options: Options, workers: int, fail_fast: bool, observer: Observer) -> None:
+        self._options = options
+        self._workers = max(1, workers)
+        self._fail_fast = fail_fast
+        self._observer = observer
+        self._ledger = lake.parts().catalog.ledger(secrets.randbits(63))
+        dsn = "" if lake.embedded else lake.conninfo
+        self._pool = Pool(Setup(str(lake.root), dsn, self._ledger.claimant, options), self._workers)
+        self._summary = Summary()
+        self._sizes: dict[str, int] = {}
+        self._todo: deque[list[Job]] = deque()
+        self._elsewhere: dict[str, Job] = {}
+        self._fatal: LakestoreError | None = None
+
+    def run(self, sources: Sequence[str | os.PathLike[str]], pattern: str | None) -> Summary:
+        begun = time.monotonic()
+        jobs: list[Job] = []
+        for item in plan(find(sources, pattern=pattern), self._ledger, self._options):
+            if isinstance(item, Job):
+                jobs.append(item)
+            else:
+                self._end(item)
+        self._sizes = {job.found.path: job.found.seen.size for job in jobs}
+        self._observer.planned(len(jobs), sum(self._sizes.values()))
+        self._todo.extend(batches(jobs, self._options, self._workers))
+        self._summary.left = len(jobs)
+        if jobs and not self._is_stopped:
+            alive = nullcontext() if self._options.dry_run else self._ledger.alive()
+            with _Interrupts(self), alive, self._pool:
+                self._loop()
+        self._summary.seconds = time.monotonic() - begun
+        if self._fatal is not None:
+            raise self._fatal
+        return self._summary
+
+    def interrupt(self) -> None:
+        """Stop after the batches under way."""
+        self._summary.interrupted = True
+        self._observer.stopping()
+
+    @property
+    def _is_stopped(self) -> bool:
+        return self._summary.interrupted or self._summary.stopped or self._fatal is not None
+
+    def _loop(self) -> None:
+        while True:
+            while self._todo and self._pool.has_room and not self._is_stopped:
+                self._give(self._todo.popleft())
+            if self._pool.busy:
+                for batch, answer in self._pool.answers():
+                    self._take(batch, answer)
+            elif self._is_stopped or not (self._todo or self._elsewhere):
+                return
+            elif not self._todo:
+                self._look_again()
+
+    def _give(self, batch: list[Job]) -> None:
+        if not self._options.dry_run:
+            taken = self._ledger.claim({job.found.path: _ending(job) for job in batch})
+            self._elsewhere |= {job.found.path: job for job in batch if job.found.path not in taken}
+            batch = [job for job in batch if job.found.path in taken]
+        if batch:
+            self._pool.give(batch)
+
+    def _take(self, batch: list[Job], answer: list[Entry] | LakestoreError | Died) -> None:
+        if isinstance(answer, LakestoreError):
+            self._fatal = self._fatal or answer
+        elif isinstance(answer, list):
+            self._end_jobs(answer)
+        elif len(batch) > 1:
+            # One of its files killed the worker: alone, each shows whether it was it.
+            if not self._options.dry_run:
+                self._ledger.release([job.found.path for job in batch])
+            self._todo.extendleft([job] for job in reversed(batch))
+        else:
+            path = batch[0].found.path
+            reason = f"the process that read it {_ended(answer.code)}; it may need more memory than there is"
+            if not self._options.dry_run:
+                self._ledger.finish([Finished(path, reason=reason)])
+            self._end_jobs([Entry(path, "failed", reason)])
+
+    def _look_again(self) -> None:
+        """Ask what became of the files that other runs were at; take over what they left."""
+        self._observer.waiting(len(self._elsewhere))
+        known = self._ledger.known(list(self._elsewhere))
+        open_still: list[Job] = []
+        for path, job in self._elsewhere.items():
+            now = known.get(path)
+            if now is None or now.finished_at == _ending(job):
+                open_still.append(job)
+            elif now.outcome == "failed":
+                self._end_jobs([Entry(path, "failed", now.reason)])
+            elif is_done(now, job.found.seen):
+                self._end_jobs([Entry(path, "elsewhere", None, now.results)])
+            else:
+                open_still.append(Job(job.found, now))
+        self._elsewhere.clear()
+        if open_still:
+            count = self._options.batch_size
+            self._give(open_still[:count])
+            self._elsewhere |= {job.found.path: job for job in open_still[count:]}
+            if not self._pool.busy:
+                time.sleep(_LOOK_SECONDS)
+
+    def _end_jobs(self, entries: Sequence[Entry]) -> None:
+        self._summary.left -= len(entries)
+        for entry in entries:
+            self._end(entry)
+
+    def _end(self, entry: Entry) -> None:
+        summary = self._summary
+        summary.outcomes[entry.outcome] += 1
+        if entry.outcome not in ("unchanged", "elsewhere"):
+            summary.results += len(entry.results)
+            summary.bytes_before += entry.bytes_before
+            summary.bytes_after += entry.bytes_after
+        if entry.outcome == "failed" and self._fail_fast:
+            summary.stopped = True
+        self._observer.done(entry, self._sizes.get(entry.path))
+
+
+def _ending(job: Job) -> datetime | None:
+    return job.known.finished_at if job.known else None
+
+
+def _ended(code: int) -> str:
+    return f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
+
+
+class _Interrupts:
+    """Ctrl-C stops the run after the batches under way; a second one at once."""
+
+    def __init__(self, run: _Run) -> None:
+        self._run = run
+        self._before: Any = None
+
+    def __enter__(self) -> None:
+        # Python gives signals to its main thread alone.
+        if threading.current_thread() is threading.main_thread():
+            self._before = signal.signal(signal.SIGINT, self._interrupted)
+
+    def _interrupted(self, number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        self._run.interrupt()
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._before is not None:
+            signal.signal(signal.SIGINT, self._before)

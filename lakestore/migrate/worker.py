@@ -1,0 +1,44 @@
+"""A process that does batches: started by `pool`, spoken to through a pipe, gone when that closes."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+
+from lakestore.errors import LakestoreError
+from lakestore.lake import Lake
+from lakestore.migrate.batch import Batch
+from lakestore.migrate.options import Options
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What a worker is told first. `dsn` comes through the pipe: an argument could be read by anybody."""
+
+    root: str
+    dsn: str
+    claimant: int
+    options: Options
+
+
+def main() -> None:
+    """Do batches until the pipe closes; each answer is the batch's entries, or the error that ended it."""
+    # Ctrl-C is the parent's: it lets the batch under way end.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    pipe: Connection[object, object] = Connection(int(sys.argv[1]))
+    # A parent that is gone closes the pipe; its claims are free then, and nobody waits for an answer.
+    with suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        setup = pipe.recv()
+        assert isinstance(setup, Setup)
+        try:
+            with Lake.open(setup.root, dsn=setup.dsn, create=False) as lake:
+                ledger = lake.parts().catalog.ledger(setup.claimant)
+                while True:
+                    jobs = pipe.recv()
+                    assert isinstance(jobs, list)
+                    pipe.send(Batch(lake, ledger, setup.options).run(jobs))
+        except LakestoreError as exc:
+            pipe.send(exc)
