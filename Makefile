@@ -17,6 +17,7 @@ help:
 	@echo 'make test            install and run every test      (ARGS="-k name" is handed to pytest)'
 	@echo 'make test-duckdb15   the same tests with duckdb 1.5'
 	@echo 'make fuzz            fuzz the codec for an hour        (FUZZ_SECONDS=60: a minute)'
+	@echo 'make fuzz-parquet    10,000 damaged data files; the table goes to docs/reliability.md'
 	@echo 'make crash           fail or kill every job at each of its operations; the table goes to docs/reliability.md'
 	@echo 'make lint types      ruff, mypy                      make check: these and the tests'
 	@echo 'make docs            write docs/cli.md from the help texts'
@@ -77,6 +78,10 @@ $(VENVFUZZ)/.stamp: pyproject.toml .ci/venv
 	@sh .ci/venv $(VENVFUZZ) -e '.[test]'
 	@$(VENVFUZZ)/bin/python -m pip install --quiet --disable-pip-version-check --only-binary=:all: atheris \
 		|| echo 'no atheris for this Python: fuzzing without it' >&2
+
+.PHONY: fuzz-parquet
+fuzz-parquet: $(VENV)/.stamp
+	$(BIN)/python -m tests.fuzz.fuzz_parquet --report docs/reliability.md $(ARGS)
 
 .PHONY: crash
 crash: $(VENV)/.stamp

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from lakestore.errors import CorruptFileError
 from lakestore.footer import trimmed
 from lakestore.model import FIRST_FIELD_ID, FORMAT_VERSION, POS_FIELD, TASK_ID_FIELD, Column, SqlType
+from lakestore.seal import sealed
 
 FOOTER_KEY = b"lakestore"
 ROW_GROUP = 122_880
@@ -106,7 +107,7 @@ def to_buffer(
         if columns:
             writer.add_key_value_metadata({FOOTER_KEY: _footer(table.schema, columns, key)})
         writer.write_table(table, row_group_size=ROW_GROUP)
-    return trimmed(sink.getvalue())
+    return sealed(trimmed(sink.getvalue()))
 
 
 def from_buffer(data: Any, where: str, *, first_row: int = 0, rows: int | None = None) -> dict[int, pa.Array]:

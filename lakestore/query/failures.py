@@ -9,26 +9,36 @@ import duckdb
 
 from lakestore.errors import CorruptFileError, LakestoreError, QueryError
 from lakestore.layout import RESULTS
+from lakestore.query.intact import unreadable
 from lakestore.query.prune import Needs
 
 _SHOWN = 40
-_FILE = re.compile(r'"([^"]+\.parquet)"')
+_FILE = re.compile(r"""["']([^"']+\.parquet)["']""")
 
 
-def translated(error: Exception, columns: Mapping[str, Iterable[str]], needs: Needs | None = None) -> LakestoreError:
+def translated(
+    error: Exception,
+    columns: Mapping[str, Iterable[str]],
+    needs: Needs | None = None,
+    paths: Iterable[str] = (),
+) -> LakestoreError:
     """The error to raise in place of DuckDB's.
 
     Args:
         error: what DuckDB raised.
         columns: the tables that can be named, with their columns.
         needs: the tables that the statement names.
+        paths: the data files that it reads.
     """
     message = str(error).split("\nStack Trace", 1)[0].split("\n\nStack Trace", 1)[0].rstrip()
-    if isinstance(error, duckdb.IOException) and (match := _FILE.search(message)):
-        return CorruptFileError(
-            f"data file {match[1]} cannot be read: {message.splitlines()[0]}; "
-            "query again (vacuum may have taken it), else restore it from a backup"
-        )
+    if _is_of_files(error, message):
+        match = _FILE.search(message)
+        path = match[1] if match else unreadable(paths)
+        if path is not None:
+            return CorruptFileError(
+                f"data file {path} cannot be read: {message.splitlines()[0]}; "
+                "query again (vacuum may have taken it), else restore it from a backup"
+            )
     if isinstance(error, duckdb.OutOfMemoryException):
         return QueryError(f"the statement needs more memory than it may have: {message}; narrow it, or raise the limit")
     if isinstance(error, duckdb.CatalogException):
@@ -38,6 +48,15 @@ def translated(error: Exception, columns: Mapping[str, Iterable[str]], needs: Ne
         lines = [f"columns of {name}: {_listed(columns[name])}" for name in named]
         return QueryError("\n".join([message, "", *lines] if lines else [message]))
     return QueryError(message)
+
+
+def _is_of_files(error: Exception, message: str) -> bool:
+    """Whether DuckDB speaks of a file, not of the statement: for a broken footer its error has no kind at all."""
+    return (
+        isinstance(error, duckdb.IOException)
+        or type(error) is duckdb.Error
+        or (isinstance(error, duckdb.InvalidInputException) and ("arquet" in message or "unicode" in message))
+    )
 
 
 def _listed(names: Iterable[str]) -> str:

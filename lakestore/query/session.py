@@ -13,7 +13,7 @@ from lakestore.catalog.snapshot import RESULTS_SCHEMA, Snapshot
 from lakestore.errors import QueryError
 from lakestore.layout import RESULTS
 from lakestore.model import LakeTable, LiveFile
-from lakestore.query import guard, prune
+from lakestore.query import guard, intact, prune
 from lakestore.query.constants import Params
 from lakestore.query.failures import translated
 from lakestore.query.instance import Instance, start
@@ -96,11 +96,12 @@ def run(
 
     Raises:
         QueryError: the SQL is not valid, names what is not there, is not allowed, or exceeds its limits.
-        CorruptFileError: a data file is missing.
+        CorruptFileError: a data file is missing or damaged.
     """
     con = start({**guard.CONFIG, **limits.config()}) if untrusted else (instance or Instance()).database()
     needs: Needs | None = None
     columns: dict[str, list[str]] = {}
+    paths: list[str] = []
     try:
         guard.one_query(con, sql, untrusted=untrusted)
         tree = parse(con, sql)
@@ -111,6 +112,8 @@ def run(
         columns = _columns(snapshot)
         if untrusted:
             guard.check(tree, columns)
+        base = lake_root(root)
+        paths = [f"{base}/{file.path}" for file in snapshot.files if file.table != RESULTS]
         names = needs.only(columns)
         if names is None and not untrusted:
             # It may list what there is: nothing of other statements is to be seen.
@@ -120,14 +123,13 @@ def run(
         _create(con, root, snapshot, names)
         if not untrusted:
             return con.sql(sql, params=params)
-        base = lake_root(root)
-        guard.lock(con, [f"{base}/{file.path}" for file in snapshot.files if file.table != RESULTS])
+        guard.lock(con, paths)
         return guard.answer(con, sql, tree, params, limits)
     except (duckdb.Error, UnicodeError, RuntimeError, ValueError, TypeError) as exc:
         con.close()
         if isinstance(exc, QueryError):
             raise
-        raise translated(exc, columns, needs) from exc
+        raise translated(exc, columns, needs, paths) from exc
     except BaseException:
         con.close()
         raise
@@ -142,6 +144,7 @@ def _create(
         files.setdefault(file.table, []).append(file)
     for name, table in _record_tables(snapshot):
         if names is None or name in names:
+            intact.check(lake_root(root), files.get(name, ()))
             con.execute(f"CREATE OR REPLACE VIEW {identifier(name)} AS {view_sql(table, files.get(name, ()), root)}")
     results = snapshot.results
     if results is None or (names is not None and RESULTS not in names):

@@ -153,8 +153,8 @@ def test_detail_accounts_for_every_byte_of_a_data_file() -> None:
     for part in made.parts:
         whole, *pieces = taken[part.table]
         assert whole == len(part.data)
-        # The rest are the two marks "PAR1" and the footer's length.
-        assert sum(pieces) == whole - 12
+        # The rest are the two marks "PAR1", the footer's length, and its checksum with a mark.
+        assert sum(pieces) == whole - 20
 
 
 def test_detail_shows_a_file_by_its_path(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

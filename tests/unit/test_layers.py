@@ -30,7 +30,7 @@ LAYERS = (
     ("catalog",),
     ("codec",),
     ("parquet",),
-    ("footer",),
+    ("footer", "seal"),
     ("thrift",),
     ("tombstones",),
     ("files", "home"),
