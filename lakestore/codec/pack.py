@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +18,9 @@ import pyarrow as pa
 from lakestore import parquet
 from lakestore.codec import numbers
 from lakestore.codec.fit import decimal_array, doubles_of, members_of
-from lakestore.codec.order import proposed
+from lakestore.codec.order import order_by, proposed
 from lakestore.model import LakeTable
+from lakestore.parquet import Choice
 
 Columns = Sequence[tuple[pa.Field, pa.Array]]
 """Physical columns with field ids, all of one length."""
@@ -26,6 +28,12 @@ Columns = Sequence[tuple[pa.Field, pa.Array]]
 _ENTRY = 64
 """Bytes that another column takes in a footer, on the scale of a sample."""
 _MICROS = "us"
+_REUSED = 31
+"""Files of one kind that are laid out as the last one was before there are trials again."""
+_WORSE = 1.1
+"""Times the bytes a row of the file that was tried, beyond which another of its kind is tried anew."""
+_MOST = 512
+"""Kinds of files whose layout is remembered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +43,20 @@ class Rows:
     task_id: str
     count: int
     columns: Columns
+
+
+@dataclass(slots=True)
+class _Layout:
+    """What trials found for one kind of file: whether rows of one symbol stand together, and the encodings."""
+
+    moved: bool
+    choice: Choice
+    bytes_a_row: float
+    left: int = _REUSED
+
+
+_LAYOUTS: dict[tuple[Any, ...], _Layout] = {}
+"""By table, number of rows (its power of two), the column to sort by and the physical columns."""
 
 
 def data_file(results: Sequence[Rows], table: LakeTable, used: Iterable[int]) -> pa.Buffer:
@@ -47,22 +69,54 @@ def data_file(results: Sequence[Rows], table: LakeTable, used: Iterable[int]) ->
         used: field ids of the lake table's columns that the footer is to describe.
     """
     counts = [rows.count for rows in results]
-    columns = [
+    columns: Columns = [
         parquet.task_ids([rows.task_id for rows in results], counts),
         *merged([rows.columns for rows in results], counts),
     ]
-    choice = parquet.choose(columns)
-    order = proposed(columns, counts)
-    if order is not None:
-        moved = parquet.reordered(columns, order, _places(order, counts))
-        other = parquet.choose(moved)
-        if other.size + _ENTRY < choice.size:
-            columns, choice = moved, other
-    schema = pa.schema([field for field, _ in columns])
     described = set(used)
     own = [column for column in table.columns if column.field_id in described]
-    made = pa.Table.from_arrays([array for _, array in columns], schema=schema)
-    return parquet.to_buffer(made, own, key=table.key, choice=choice)
+
+    def written(columns: Columns, choice: Choice) -> pa.Buffer:
+        schema = pa.schema([field for field, _ in columns])
+        made = pa.Table.from_arrays([array for _, array in columns], schema=schema)
+        return parquet.to_buffer(made, own, key=table.key, choice=choice)
+
+    rows = sum(counts)
+    by = proposed(columns, counts)
+    kinds = ((item.name, array.type) for item, array in columns)
+    like = (table.key, len(counts) > 1, rows.bit_length(), by, *kinds)
+    known = _LAYOUTS.get(like)
+    if known is not None and known.left > 0:
+        known.left -= 1
+        moved = _moved(columns, by, counts) if known.moved else columns
+        data = written(moved, known.choice)
+        if len(data) <= _WORSE * known.bytes_a_row * rows:
+            return data
+    columns, choice, sorted_ = _chosen(columns, by, counts)
+    data = written(columns, choice)
+    if rows:
+        if len(_LAYOUTS) >= _MOST:
+            _LAYOUTS.clear()
+        _LAYOUTS[like] = _Layout(sorted_, choice, len(data) / rows)
+    return data
+
+
+def _chosen(columns: Columns, by: int | None, counts: Sequence[int]) -> tuple[Columns, Choice, bool]:
+    """The columns in the order that takes less, their encodings, and whether it is another one: by trial."""
+    choice = parquet.choose(columns)
+    if by is not None:
+        moved = _moved(columns, by, counts)
+        other = parquet.choose(moved)
+        if other.size + _ENTRY < choice.size:
+            return moved, other, True
+    return columns, choice, False
+
+
+def _moved(columns: Columns, by: int | None, counts: Sequence[int]) -> Columns:
+    if by is None:
+        return columns
+    order = order_by(columns, by, counts)
+    return parquet.reordered(columns, order, _places(order, counts))
 
 
 def merged(parts: Sequence[Columns], counts: Sequence[int]) -> list[tuple[pa.Field, pa.Array]]:

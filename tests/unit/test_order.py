@@ -65,6 +65,17 @@ def test_one_walk_or_a_short_table_stays_as_it_is() -> None:
         assert "_pos" not in file_of(stored).column_names
 
 
+def test_symbols_follow_each_other_by_level_and_short_ones_run_to_and_fro() -> None:
+    rows = walks(600, 6)
+    table = file_of(store(text.serialise({"rows": rows}), MemorySchema()))
+    symbols = [name for name, _ in itertools.groupby(table["symbol"].to_pylist())]
+    assert symbols == [f"S{place}" for place in range(6)]
+    places = table["_pos"].to_pylist()
+    for at, name in enumerate(symbols):
+        own = [place for place, symbol in zip(places, table["symbol"].to_pylist(), strict=True) if symbol == name]
+        assert own == sorted(own, reverse=at % 2 == 1)
+
+
 def test_nothing_is_proposed_without_numbers_or_without_groups() -> None:
     names = pa.array([f"s{place % 7}" for place in range(2_000)])
     assert proposed([(pa.field("s", pa.string()), names)], [2_000]) is None
