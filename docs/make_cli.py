@@ -43,6 +43,7 @@ SCHEMAS = {
     ),
     "profiles": "`name`, `version`, `from` (`lakestore` or a file), `title`",
     "doctor": "`check`, `ok` (boolean), `detail`",
+    "list": "`archive`, `strategy`, `month`, `path` (below the tree), `bytes`, `task_ids` (array), `sha256` (of it)",
     "sql": "the columns of the query",
 }
 

@@ -11,6 +11,7 @@ from typing import NoReturn
 import click
 
 from lakestore.cli import exits
+from lakestore.cli.archive import archive
 from lakestore.cli.catalog import catalog
 from lakestore.cli.delete import delete
 from lakestore.cli.doctor import doctor
@@ -58,7 +59,7 @@ def cli() -> None:
 
 for _command in (
     init, save, migrate, inspect, load, results, sql, tables, profiles, files, delete, restore, verify, vacuum,
-    doctor, catalog,
+    archive, doctor, catalog,
 ):  # fmt: skip
     cli.add_command(_command)
 

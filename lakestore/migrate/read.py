@@ -12,7 +12,7 @@ import sys
 import time
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from typing import IO, Any, Final
@@ -69,7 +69,7 @@ class Reader:
         self._found = found
         self._limit = limit
 
-    def documents(self) -> Iterator[Document]:
+    def documents(self) -> Generator[Document, None, None]:
         """The documents in order; a file that is bad ends early, and `problem` says why.
 
         Raises:
