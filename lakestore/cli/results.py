@@ -23,6 +23,7 @@ _FULL = (
     Field("sha256"),
     Field("profile"),
     Field("fidelity"),
+    Field("fidelity_bytes", number=True),
     Field("saved_at"),
     Field("tables"),
     Field("params"),
@@ -65,4 +66,6 @@ def results(
 
 
 def _value(info: ResultInfo, name: str) -> object:
-    return info.fidelity.kind if name == "fidelity" else getattr(info, name)
+    if name == "fidelity":
+        return info.fidelity.kind
+    return info.fidelity.bytes if name == "fidelity_bytes" else getattr(info, name)

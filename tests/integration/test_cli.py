@@ -280,7 +280,7 @@ def test_results_in_json_hold_what_the_catalog_knows(call: Call, lake: Path) -> 
     assert row["profile"] == "generic"
     assert set(row) == {
         "task_id", "strategy", "status", "created_at", "json_size", "file_size", "run_date", "strategies",
-        "sha256", "profile", "fidelity", "saved_at", "tables", "params", "metrics",
+        "sha256", "profile", "fidelity", "fidelity_bytes", "saved_at", "tables", "params", "metrics",
     }  # fmt: skip
 
 
