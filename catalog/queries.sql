@@ -53,7 +53,12 @@ SELECT max(version) FROM lakestore_schema
 INSERT INTO lakestore_schema (version) VALUES (%(version)s)
 
 -- name: lake
-SELECT lake_id, format_version, partition, numbers FROM lake
+-- With what a server may have switched off, so that a power loss takes more than it should.
+SELECT lake_id, format_version, partition, numbers,
+       array_remove(ARRAY[CASE WHEN current_setting('fsync') = 'off' THEN 'fsync' END,
+                          CASE WHEN current_setting('full_page_writes') = 'off' THEN 'full_page_writes' END,
+                          CASE WHEN current_setting('synchronous_commit') = 'off' THEN 'synchronous_commit' END], NULL)
+FROM lake
 
 -- name: insert_lake
 INSERT INTO lake (lake_id, format_version, partition, numbers, next_field_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -11,6 +12,8 @@ from lakestore.catalog.connect import Connection, Connections
 from lakestore.catalog.sql import migrations, queries, schema
 from lakestore.errors import CatalogError
 from lakestore.model import FIRST_FIELD_ID, FORMAT_VERSION, Numbers, Partition
+
+_log = logging.getLogger("lakestore")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +107,7 @@ def _check(conn: Connection, identity: LakeIdentity, place: str) -> None:
     row = conn.execute(queries()["lake"]).fetchone()
     if row is None:
         raise CatalogError(f"the catalog at {place} does not say whose it is (its table lake is empty): restore it")
-    lake_id, format_version, partition, numbers = row
+    lake_id, format_version, partition, numbers, switched_off = row
     if lake_id != identity.lake_id:
         raise CatalogError(
             f"the catalog at {place} belongs to lake {lake_id}, not to lake {identity.lake_id}: "
@@ -119,4 +122,13 @@ def _check(conn: Connection, identity: LakeIdentity, place: str) -> None:
         raise CatalogError(
             f"lake {lake_id} is partitioned by {identity.partition} with {identity.numbers} numbers, its catalog at "
             f"{place} says {partition} and {numbers}: one of the two is an old copy"
+        )
+    if switched_off:
+        _log.warning(
+            "the server of the catalog at %s has %s off: %s; 'lakestore doctor' says what to do",
+            place,
+            " and ".join(switched_off),
+            "saves switch it on for themselves, other programs may lose commits"
+            if switched_off == ["synchronous_commit"]
+            else "a power loss can damage the catalog or lose what was saved",
         )

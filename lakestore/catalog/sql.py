@@ -59,6 +59,11 @@ def schema() -> bytes:
     return _read(folder() / "schema.sql").encode()
 
 
+def roles() -> str:
+    """Return the script that makes the roles of a reader and of a writer."""
+    return _read(folder() / "roles.sql")
+
+
 @cache
 def migrations() -> Mapping[int, bytes]:
     """Return the scripts that lead from an empty database to the present schema, by version, in order."""

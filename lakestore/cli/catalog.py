@@ -40,6 +40,23 @@ def dsn() -> None:
         write(f"{lake.conninfo}\n")
 
 
+@catalog.command()
+def roles() -> None:
+    """Print the SQL that makes a reader's and a writer's role for the catalog.
+
+    The owner of the database runs it there, once, and grants the roles to who needs them. A reader can do what
+    changes nothing, a writer all but upgrade the catalog.
+
+    \b
+    Example:
+      lakestore catalog roles | lakestore catalog psql
+      lakestore catalog psql -c 'GRANT backtests_reader TO alice'
+    """
+    from lakestore.catalog import sql
+
+    write(sql.roles())
+
+
 @catalog.command(context_settings={"ignore_unknown_options": True, "help_option_names": ["--help"]})
 @click.argument("args", nargs=-1, type=click.UNPROCESSED)
 @lake_options
