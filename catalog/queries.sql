@@ -423,3 +423,9 @@ FROM unnest(%(file_keys)s::uuid[], %(outcomes)s::text[], %(reasons)s::text[], %(
      AS w (file_key, outcome, reason, size, mtime_ns, ctime_ns, sha256, results)
 WHERE f.file_key = w.file_key AND f.claimant = %(claimant)s
 RETURNING f.file_key
+
+
+-- name: digests
+-- What tells whether a result is the same elsewhere, without what only a listing needs.
+SELECT task_id, strategy, encode(sha256, 'hex'), json_size, file_size FROM backtest_results
+WHERE %(strategy)s::text IS NULL OR strategy = %(strategy)s::text OR strategies @> ARRAY[%(strategy)s::text]

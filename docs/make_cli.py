@@ -20,7 +20,10 @@ Made from the help texts by `make docs`; a test keeps it so.
 - Data goes to standard output, everything else to standard error. Colour only on a terminal, and not with `NO_COLOR`.
 - `--lake` and `--dsn` may stand before or after the command. A flag beats the environment (`LAKESTORE_LAKE`,
   `LAKESTORE_DSN`, `LAKESTORE_FORMAT`), which beats the file (`~/.config/lakestore/config.toml`, or what
-  `LAKESTORE_CONFIG` names, with the keys `lake`, `dsn`, `format`), which beats the default.
+  `LAKESTORE_CONFIG` names, with the keys `lake`, `dsn`, `format`), which beats the default. What engines write to is
+  set in the same way: `RESULT_STORAGE_MODE`, `RESULT_STORAGE_PRIMARY`, `RESULT_STORAGE_VERIFY_READS`,
+  `RESULT_STORAGE_JSON_ROOT`, `RESULT_STORAGE_JSON_PATTERN` (keys `mode`, `primary`, `verify_reads`, `json_root`,
+  `json_pattern`; [cutover.md](cutover.md) tells what they do).
 - `--format json` prints one array of objects, one a line, keys as in the table's heading or named below. Times are
   ISO 8601 text in UTC, numbers keep their digits, and NaN and the infinities, which JSON lacks, are the texts
   `"NaN"`, `"Infinity"`, `"-Infinity"`. `--format csv` has a header; a missing value is empty, an empty text is `""`.
@@ -42,6 +45,11 @@ SCHEMAS = {
         "(array of objects: `table`, `strategy`, `path`, `form`, `rows`, `bytes`, `columns`)"
     ),
     "profiles": "`name`, `version`, `from` (`lakestore` or a file), `title`",
+    "status": (
+        "`phase`, `in_json`, `in_lake`, `equal`, `only_json`, `only_lake`, `differing`, `pending_lake`, `pending_json` "
+        "(results), `json_bytes`, `lake_bytes`, `lake_json_bytes`, `named` (object: the first task ids of `only_json`, "
+        "`only_lake`, `differing`), `next`, `back` (sentences), `ready` (boolean)"
+    ),
     "doctor": "`check`, `ok` (boolean), `detail`",
     "list": "`archive`, `strategy`, `month`, `path` (below the tree), `bytes`, `task_ids` (array), `sha256` (of it)",
     "sql": "the columns of the query",

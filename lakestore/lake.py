@@ -33,7 +33,7 @@ from lakestore.errors import (
 )
 from lakestore.files import Files
 from lakestore.identity import moment, uuid7
-from lakestore.model import LakeTable, LiveFile, Numbers, Partition, ResultInfo, RowSpan
+from lakestore.model import LakeTable, LiveFile, Numbers, Partition, ResultDigest, ResultInfo, RowSpan
 from lakestore.result import Result
 from lakestore.saving import Item, Saver
 
@@ -253,6 +253,14 @@ class Lake:
         if found is None:
             raise NotFoundError(f"result {task_id!r} is not in the lake; 'lakestore results' lists what is")
         return found
+
+    def digests(self, *, strategy: str | None = None) -> list[ResultDigest]:
+        """What tells whether each result is the same elsewhere, in no order.
+
+        Args:
+            strategy: only those with this strategy.
+        """
+        return self._open_catalog().digests(strategy)
 
     def exists(self, task_id: str) -> bool:
         """Whether there is a result of this id."""

@@ -9,10 +9,10 @@ from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
 
-from lakestore import layout
+from lakestore import home, layout
 from lakestore.codec.known import known
 from lakestore.config import Config, Mode
-from lakestore.errors import InvalidInputError
+from lakestore.errors import InvalidInputError, LakestoreError
 from lakestore.model import ResultInfo
 from lakestore.storage import DualResultStorage, Journal, JsonResultStorage, LakeResultStorage, ResultStorage
 
@@ -80,7 +80,11 @@ class ResultManager:
         journal = Journal(config.json_root, config.lake)
         if config.mode == "lake":
             _warn_of_repairs(journal, config.mode)
-            return cls(config.mode, _lake(config, strategy, now=True))
+            # Where there is a tree to go back to, it must learn what is let go.
+            noted = journal if config.json_root is not None and config.json_root.exists() else None
+            lake = LakeResultStorage.at(config.lake, dsn=config.dsn, strategy=strategy, journal=noted)
+            _ = lake.lake
+            return cls(config.mode, lake)
         if config.json_root is None:
             raise InvalidInputError(
                 f"mode {config.mode} needs the tree of JSON files: set RESULT_STORAGE_JSON_ROOT to its root directory"
@@ -90,12 +94,16 @@ class ResultManager:
             pattern=config.json_pattern,
             strategy=strategy,
             profiles=known(config.lake / layout.PROFILES),
+            # As must a lake that results are being moved to.
+            journal=journal if config.mode == "json" and _has_lake(config) else None,
         )
         if config.mode == "json":
             _warn_of_repairs(journal, config.mode)
             return cls(config.mode, tree)
-        # A secondary that is away must not keep an engine from starting.
-        lake = _lake(config, strategy, now=config.primary == "lake")
+        lake = LakeResultStorage.at(config.lake, dsn=config.dsn, strategy=strategy)
+        if config.primary == "lake":
+            # Only a secondary may be away when an engine starts.
+            _ = lake.lake
         pair = (tree, lake) if config.primary == "json" else (lake, tree)
         return cls(config.mode, DualResultStorage(*pair, journal=journal, verify_reads=config.verify_reads))
 
@@ -163,11 +171,12 @@ class ResultManager:
         return f"ResultManager({self.mode!r}, {self.storage!r})"
 
 
-def _lake(config: Config, strategy: str | None, *, now: bool) -> LakeResultStorage:
-    storage = LakeResultStorage.at(config.lake, dsn=config.dsn, strategy=strategy)
-    if now:
-        _ = storage.lake
-    return storage
+def _has_lake(config: Config) -> bool:
+    try:
+        return home.find(config.lake) is not None
+    except LakestoreError:
+        # There is something, which cannot be read now; engines that write JSON alone need not know what.
+        return True
 
 
 def _warn_of_repairs(journal: Journal, mode: Mode) -> None:

@@ -211,6 +211,17 @@ class LetGo:
 
 
 @dataclass(frozen=True, slots=True)
+class ResultDigest:
+    """What tells whether a result is the same elsewhere: its text's SHA-256 (hexadecimal), and sizes in bytes."""
+
+    task_id: str
+    strategy: str
+    sha256: str
+    json_size: int
+    file_size: int
+
+
+@dataclass(frozen=True, slots=True)
 class NewResult:
     """One result ready to be committed, its files written: what `Catalog.commit` makes visible at once.
 

@@ -21,6 +21,7 @@ from lakestore.model import (
     NewResult,
     Numbers,
     Partition,
+    ResultDigest,
     ResultInfo,
     RowSpan,
     SqlType,
@@ -175,6 +176,10 @@ class Catalog:
     def get_many(self, task_ids: Sequence[str]) -> dict[str, ResultInfo]:
         """Return what the catalog knows of those of the results that are live, by task id."""
         return reads.get_many(self._connections, task_ids)
+
+    def digests(self, strategy: str | None = None) -> list[ResultDigest]:
+        """Return the digests of all live results, or of those with a strategy, in no order."""
+        return reads.digests(self._connections, strategy)
 
     def locate(self, task_id: str) -> tuple[ResultInfo, tuple[RowSpan, ...]] | None:
         """Return a live result and where its rows are, seen in one statement; None if there is none."""

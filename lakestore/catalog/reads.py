@@ -11,7 +11,7 @@ from lakestore.catalog.connect import Connection, Connections
 from lakestore.catalog.failures import is_storable
 from lakestore.catalog.sql import queries
 from lakestore.errors import InvalidInputError
-from lakestore.model import Fidelity, JsonText, ResultInfo, RowSpan
+from lakestore.model import Fidelity, JsonText, ResultDigest, ResultInfo, RowSpan
 
 _INFO_COLUMNS = 17
 
@@ -40,6 +40,15 @@ def get_many(connections: Connections, task_ids: Sequence[str]) -> dict[str, Res
 
     found = map(info_of, connections.run(f"look up {len(wanted)} results", work))
     return {info.task_id: info for info in found}
+
+
+def digests(connections: Connections, strategy: str | None) -> list[ResultDigest]:
+    """Return the digests of all live results, or of those with a strategy, in no order."""
+    if strategy is not None and not is_storable(strategy):
+        return []
+    query = queries()["digests"]
+    rows = connections.run("compare results", lambda conn: conn.execute(query, {"strategy": strategy}).fetchall())
+    return [ResultDigest(*row) for row in rows]
 
 
 def locate(connections: Connections, task_id: str) -> tuple[ResultInfo, tuple[RowSpan, ...]] | None:

@@ -15,6 +15,7 @@ from lakestore.cli.archive import archive
 from lakestore.cli.catalog import catalog
 from lakestore.cli.delete import delete
 from lakestore.cli.doctor import doctor
+from lakestore.cli.export import export
 from lakestore.cli.files import files
 from lakestore.cli.init import init
 from lakestore.cli.inspect import inspect
@@ -27,6 +28,7 @@ from lakestore.cli.restore import restore
 from lakestore.cli.results import results
 from lakestore.cli.save import save
 from lakestore.cli.sql import sql
+from lakestore.cli.status import status
 from lakestore.cli.tables import tables
 from lakestore.cli.vacuum import vacuum
 from lakestore.cli.verify import verify
@@ -58,8 +60,8 @@ def cli() -> None:
 
 
 for _command in (
-    init, save, migrate, inspect, load, results, sql, tables, profiles, files, delete, restore, verify, vacuum,
-    archive, doctor, catalog,
+    init, save, migrate, inspect, load, results, sql, tables, profiles, files, delete, restore, export, status, verify,
+    vacuum, archive, doctor, catalog,
 ):  # fmt: skip
     cli.add_command(_command)
 

@@ -19,7 +19,8 @@ from lakestore.errors import NotFoundError
 def delete(task_ids: tuple[str, ...], yes: bool) -> int:
     """Take results out of the lake.
 
-    No query sees them from then on; their bytes stay on disk for now.
+    No query sees them from then on; their bytes stay on disk for now. Where RESULT_STORAGE_JSON_ROOT
+    names a tree of JSON files, it is noted that they are to go there as well ('lakestore export').
 
     \b
     Example:
@@ -32,11 +33,17 @@ def delete(task_ids: tuple[str, ...], yes: bool) -> int:
         what = f"result {task_ids[0]!r}" if len(task_ids) == 1 else f"{len(task_ids)} results"
         if not click.confirm(f"Delete {what}?", err=True):
             return exits.EXIT_CODES["error"][0]
+    from lakestore.storage import Journal, LakeResultStorage
+
+    settings = config()
     missing: NotFoundError | None = None
-    with open_lake(config()) as lake:
+    with open_lake(settings) as lake:
+        has_tree = settings.json_root is not None and settings.json_root.exists()
+        journal = Journal(settings.json_root, lake.root) if has_tree else None
+        storage = LakeResultStorage(lake, journal=journal)
         for task_id in task_ids:
             try:
-                lake.delete(task_id)
+                storage.delete_result(task_id)
             except NotFoundError as exc:
                 complain(str(exc))
                 missing = exc

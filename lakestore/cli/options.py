@@ -52,10 +52,12 @@ def format_option(command: F) -> F:
     )(command)
 
 
-def config(format: str | None = None) -> Config:
+def config(format: str | None = None, *, json_root: str | None = None, json_pattern: str | None = None) -> Config:
     """The configuration of this call: its flags over environment, file and defaults."""
     given = click.get_current_context().find_root().ensure_object(dict)
-    return Config.load(lake=given.get("lake"), dsn=given.get("dsn"), format=format)
+    return Config.load(
+        lake=given.get("lake"), dsn=given.get("dsn"), format=format, json_root=json_root, json_pattern=json_pattern
+    )
 
 
 def open_lake(config: Config) -> Lake:

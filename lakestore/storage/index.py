@@ -186,7 +186,8 @@ class Index:
             self._inherited.append(self._opened[1])
         for attempt in range(2):
             try:
-                self._path.parent.mkdir(parents=True, exist_ok=True)
+                # Not its parents: a tree that is not there has nothing to be kept.
+                self._path.parent.mkdir(exist_ok=True)
                 db = sqlite3.connect(self._path, timeout=_PATIENCE, check_same_thread=False)
                 # No log beside it, so that it can lie on a network's file system.
                 db.execute("PRAGMA journal_mode = TRUNCATE")

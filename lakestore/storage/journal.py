@@ -120,6 +120,20 @@ class Journal:
         with contextlib.suppress(StorageError):
             self._remove(entry.wrong, entry.task_id)
 
+    def let_go(self, task_id: str, *, right: Side, action: Action, digest: str, at: datetime) -> None:
+        """Note what a storage that is used alone is about to let go: the other one may have it as well.
+
+        The result's lock is the caller's to hold. Without the other directory there is nothing to note.
+
+        Raises:
+            StorageError: the file system refused.
+        """
+        if len(self._homes) == len(OTHER):
+            before = self.get(task_id)
+            known = () if before is None else before.old
+            old = tuple(dict.fromkeys([*known, digest]))
+            self.write(Entry(task_id, right, action, at, f"the {right} was used alone", old))
+
     def clear(self, task_id: str) -> None:
         """Forget the entry of a result: both sides agree on it.
 

@@ -32,7 +32,7 @@ from lakestore.identity import digest, identify, moment, searchable
 from lakestore.model import Fidelity, ResultInfo
 from lakestore.saving import Source, source_of
 from lakestore.storage.index import Facts, Index, Searchable, strategies_of
-from lakestore.storage.journal import HIDDEN, lock_name
+from lakestore.storage.journal import HIDDEN, Action, Journal, lock_name
 from lakestore.storage.names import Pattern
 from lakestore.storage.tree import Seen, Tree
 
@@ -55,6 +55,7 @@ class JsonResultStorage:
         pattern: str = DEFAULT_PATTERN,
         strategy: str | None = None,
         profiles: Known | None = None,
+        journal: Journal | None = None,
         now: Callable[[], datetime] | None = None,
     ) -> None:
         """Keep results below a directory, which is made by the first save.
@@ -63,6 +64,7 @@ class JsonResultStorage:
             pattern: where a result is written, of `{strategy}`, `{date}` and `{task_id}`; it is found in any folder.
             strategy: taken for documents that name none.
             profiles: how documents are read for their identity; the shipped ones if None.
+            journal: where a tree that is used alone, beside a lake, notes what it replaces and deletes.
 
         Raises:
             InvalidInputError: the pattern cannot be used, or the directory is a lake.
@@ -73,6 +75,7 @@ class JsonResultStorage:
             raise InvalidInputError(f"{self.root} is a lake, not a tree of JSON files; name another directory")
         self._strategy = strategy
         self._profiles = shipped() if profiles is None else profiles
+        self._journal = journal
         self._now = now or (lambda: datetime.now(UTC))
         self._files = Files(self.root)
         self._tree = Tree(self.root, self.pattern)
@@ -116,6 +119,7 @@ class JsonResultStorage:
                     f"result {task_id!r} is already in {self.root / there[0].path} with other content; nothing was "
                     "saved: choose another task_id, or replace it (replace=True)"
                 )
+            self._let_go(task_id, "replace", there)
             created_at = _EPOCH + timedelta(microseconds=facts.created_at or 0)
             paths = [seen.path for seen in there] or [self.pattern.path(task_id, facts.strategy, created_at)]
             for path in paths:
@@ -233,12 +237,17 @@ class JsonResultStorage:
             there = self._find(task_id)
             if not there:
                 raise self._missing(task_id)
+            self._let_go(task_id, "delete", there)
             self._files.remove([seen.path for seen in there])
         self._paths.pop(task_id, None)
 
     def exists(self, task_id: str) -> bool:
         """Whether there is a file of this id."""
         return bool(self._find(task_id))
+
+    def task_ids(self) -> set[str]:
+        """The ids of all files of the tree, without reading any."""
+        return {seen.task_id for seen in self._tree.files()}
 
     def facts(self, *, documents: bool) -> list[tuple[Seen, Facts]]:
         """Every file of the tree with its SHA-256, in no order; what did not change since is not read again.
@@ -320,6 +329,12 @@ class JsonResultStorage:
             metrics=None if found.metrics is None else json.loads(found.metrics),
         )
 
+    def _let_go(self, task_id: str, action: Action, there: list[Seen]) -> None:
+        for seen in there if self._journal is not None else ():
+            data = self._tree.read(seen.path)
+            if self._journal is not None and data is not None:
+                self._journal.let_go(task_id, right="json", action=action, digest=digest(data), at=self._now())
+
     def _missing(self, task_id: str) -> NotFoundError:
         return NotFoundError(f"result {task_id!r} is not in {self.root}")
 
@@ -357,7 +372,11 @@ class JsonResultStorage:
             self.root.mkdir(parents=True, exist_ok=True)
         except OSError as exc:
             raise StorageError(f"cannot make {self.root}: {exc.strerror or exc}") from exc
-        with self._files.opened(f"{HIDDEN}/locks/{lock_name('one', task_id)}") as fd:
+        with contextlib.ExitStack() as stack:
+            if self._journal is not None:
+                # Before its own, as whoever writes both does.
+                stack.enter_context(self._journal.lock(task_id))
+            fd = stack.enter_context(self._files.opened(f"{HIDDEN}/locks/{lock_name('one', task_id)}"))
             fcntl.flock(fd, fcntl.LOCK_EX)
             yield
 

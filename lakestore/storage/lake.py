@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
-from lakestore.errors import CatalogError
+from lakestore.errors import CatalogError, NotFoundError
 from lakestore.lake import Lake
 from lakestore.model import ResultInfo
 from lakestore.saving import Item
+from lakestore.storage.journal import Action, Journal
 
 
 class LakeResultStorage:
@@ -21,20 +23,22 @@ class LakeResultStorage:
         root: the lake's directory.
     """
 
-    def __init__(self, lake: Lake, *, strategy: str | None = None) -> None:
+    def __init__(self, lake: Lake, *, strategy: str | None = None, journal: Journal | None = None) -> None:
         """Store results in a lake that is open.
 
         Args:
             strategy: taken for documents that name none.
+            journal: where a lake that is used alone, beside a JSON tree, notes what it replaces and deletes.
         """
         self.root = lake.root
         self._lake: Lake | None = lake
         self._open: Callable[[], Lake] | None = None
         self._lock = threading.Lock()
         self._strategy = strategy
+        self._journal = journal
 
     @classmethod
-    def at(cls, root: Path, *, dsn: str | None, strategy: str | None = None) -> Self:
+    def at(cls, root: Path, *, dsn: str | None, strategy: str | None = None, journal: Journal | None = None) -> Self:
         """Store results in a lake that is opened, or made, when it is first needed; `close` closes it.
 
         So a program can begin while the catalog is away: each use says so, until it is back.
@@ -45,6 +49,7 @@ class LakeResultStorage:
         storage._open = lambda: Lake.open(root, dsn=dsn or "")
         storage._lock = threading.Lock()
         storage._strategy = strategy
+        storage._journal = journal
         return storage
 
     @property
@@ -73,7 +78,11 @@ class LakeResultStorage:
     ) -> ResultInfo:
         """Store one result; see `Lake.save`."""
         item = Item(document=result, task_id=task_id, strategy_if_none=strategy or self._strategy, time=time)
-        return self.lake.save_item(item, replace=replace)
+        if self._journal is None or not replace:
+            return self.lake.save_item(item, replace=replace)
+        with self._journal.lock(task_id):
+            self._let_go(self._journal, task_id, "replace")
+            return self.lake.save_item(item, replace=replace)
 
     def load_result(self, task_id: str) -> Any:
         """The value of a result; see `Lake.load`."""
@@ -102,11 +111,21 @@ class LakeResultStorage:
 
     def delete_result(self, task_id: str) -> None:
         """Let a result go; see `Lake.delete`."""
-        self.lake.delete(task_id)
+        if self._journal is None:
+            self.lake.delete(task_id)
+            return
+        with self._journal.lock(task_id):
+            self._let_go(self._journal, task_id, "delete")
+            self.lake.delete(task_id)
 
     def exists(self, task_id: str) -> bool:
         """Whether there is a result of this id."""
         return self.lake.exists(task_id)
+
+    def _let_go(self, journal: Journal, task_id: str, action: Action) -> None:
+        with contextlib.suppress(NotFoundError):
+            digest = self.lake.info(task_id).sha256
+            journal.let_go(task_id, right="lake", action=action, digest=digest, at=datetime.now(UTC))
 
     def close(self) -> None:
         """Close the lake, if this storage opened it."""

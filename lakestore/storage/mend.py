@@ -22,7 +22,7 @@ class Mended:
 
     entry: Entry
     outcome: Literal["mended", "conflict", "failed"]
-    reason: str = ""
+    error: LakestoreError | None = None
 
 
 def mend(journal: Journal, storages: Mapping[Side, ResultStorage], *, wrong: Side | None = None) -> Iterator[Mended]:
@@ -48,9 +48,9 @@ def mend(journal: Journal, storages: Mapping[Side, ResultStorage], *, wrong: Sid
                 journal.clear(entry.task_id)
                 done = Mended(entry, "mended")
             except ConflictError as exc:
-                done = Mended(entry, "conflict", str(exc))
+                done = Mended(entry, "conflict", exc)
             except LakestoreError as exc:
-                done = Mended(entry, "failed", str(exc))
+                done = Mended(entry, "failed", exc)
         yield done
 
 

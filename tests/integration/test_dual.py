@@ -216,7 +216,7 @@ def test_a_version_that_came_from_elsewhere_is_not_overwritten(
     make(away=True).save_result("a", run(n=2), replace=True)
     lake.save(run(n=3), task_id="a", replace=True)
     [done] = mend(journal, make().storages)
-    assert done.outcome == "conflict" and "'a' has a version in the lake that the json never had" in done.reason
+    assert done.outcome == "conflict" and "'a' has a version in the lake that the json never had" in str(done.error)
     assert lake.load("a").document["n"] == 3 and make().load_result("a")["n"] == 2
     lake.save(tree.load_json("a"), task_id="a", replace=True)
     assert mended(make()) == ["mended"] and journal.count() == 0
