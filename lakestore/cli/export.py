@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace as replace_fields
 from pathlib import Path
 
 import click
 
 from lakestore.cli import exits
-from lakestore.cli.options import config, lake_options, open_lake
+from lakestore.cli.options import config, lake_options, open_lake, tree_of
 from lakestore.cli.output import complain, doing, printable, write
 from lakestore.errors import LakestoreError
 
@@ -40,16 +41,15 @@ def export(root: str, missing: bool, replace: bool, strategy: str | None, patter
       lakestore export --to results --missing
       lakestore export --to breakout-runs --strategy breakout
     """
-    from lakestore import layout
-    from lakestore.codec.known import known
-    from lakestore.storage import Journal, JsonResultStorage, exporting
+    from lakestore.storage import Journal, exporting
 
     settings = config(json_pattern=pattern)
     did: Counter[str] = Counter()
     size = 0
     first_error: LakestoreError | None = None
     with open_lake(settings) as lake:
-        tree = JsonResultStorage(root, pattern=settings.json_pattern, profiles=known(settings.lake / layout.PROFILES))
+        tree = tree_of(replace_fields(settings, json_root=Path(root)))
+        assert tree is not None
         # Of another tree the journal says nothing.
         configured = settings.json_root is not None and _same(settings.json_root, tree.root)
         journal = Journal(tree.root, lake.root) if configured else None

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from lakestore.cli import exits
-from lakestore.cli.options import config, lake_options, open_lake
-from lakestore.cli.output import printable, say, write
+from lakestore.cli.options import config, lake_options, open_lake, tree_of
+from lakestore.cli.output import complain, printable, say, write
 from lakestore.cli.progress import Advance
 
 if TYPE_CHECKING:
@@ -91,7 +91,8 @@ def migrate(
     exports. Each result is proved to come back byte for byte before it is committed. Killed at any
     moment and started again, it does what is left; a file that has changed is done again. Several runs,
     also on several machines, share the work. A file that cannot be brought in is reported, and the
-    others are; the exit code is 1 then.
+    others are; the exit code is 1 then. Of the tree of JSON files that RESULT_STORAGE_JSON_ROOT names,
+    what the lake missed while both were written is mended, deletes as well.
 
     \b
     Example:
@@ -101,6 +102,7 @@ def migrate(
     """
     from lakestore import migrate as library
 
+    settings = config()
     options = library.Options(
         task_id=task_id,
         strategy=strategy,
@@ -111,7 +113,7 @@ def migrate(
         dry_run=dry_run,
     )
     with contextlib.ExitStack() as stack:
-        lake = stack.enter_context(open_lake(config()))
+        lake = stack.enter_context(open_lake(settings))
         written = None if report is None else stack.enter_context(library.Report(report))
         advance = stack.enter_context(Advance("reading" if dry_run else "migrating"))
         summary = library.migrate(
@@ -121,12 +123,13 @@ def migrate(
             pattern=pattern,
             workers=workers,
             fail_fast=fail_fast,
+            tree=tree_of(settings),
             observer=_Terminal(advance, written),
         )
     _tell(summary, dry_run)
     if summary.interrupted:
         return exits.INTERRUPTED
-    return exits.EXIT_CODES["error"][0] if summary.failed else 0
+    return exits.EXIT_CODES["error"][0] if summary.failed or summary.unmended else 0
 
 
 class _Terminal:
@@ -168,6 +171,10 @@ def _tell(summary: Summary, dry_run: bool) -> None:
             f"{summary.results:,} results of {summary.bytes_before:,} bytes of JSON {verb} "
             f"{summary.bytes_after:,} bytes ({shrunk:.1f} % less)"
         )
+    if summary.mended:
+        lines.append(f"{summary.mended:,} results mended, of which the lake had missed something")
     write("\n".join(map(printable, lines)) + "\n")
+    for reason in summary.unmended:
+        complain(reason)
     if summary.interrupted or summary.stopped:
         say(f"stopped with {summary.left:,} files left; the same command goes on with them")

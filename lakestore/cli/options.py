@@ -13,6 +13,7 @@ from lakestore.identity import age
 
 if TYPE_CHECKING:
     from lakestore.lake import Lake
+    from lakestore.storage import JsonResultStorage
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -58,6 +59,18 @@ def config(format: str | None = None, *, json_root: str | None = None, json_patt
     return Config.load(
         lake=given.get("lake"), dsn=given.get("dsn"), format=format, json_root=json_root, json_pattern=json_pattern
     )
+
+
+def tree_of(config: Config) -> JsonResultStorage | None:
+    """The tree of JSON files that is configured, if one is."""
+    if config.json_root is None:
+        return None
+    from lakestore import layout
+    from lakestore.codec.known import known
+    from lakestore.storage import JsonResultStorage
+
+    profiles = known(config.lake / layout.PROFILES)
+    return JsonResultStorage(config.json_root, pattern=config.json_pattern, profiles=profiles)
 
 
 def open_lake(config: Config) -> Lake:

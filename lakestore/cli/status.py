@@ -7,7 +7,7 @@ from dataclasses import fields
 import click
 
 from lakestore.cli import exits
-from lakestore.cli.options import config, format_option, lake_options, open_lake
+from lakestore.cli.options import config, format_option, lake_options, open_lake, tree_of
 from lakestore.cli.output import Field, doing, print_rows
 
 _SHOWN = {
@@ -46,12 +46,10 @@ def status(json_root: str | None, pattern: str | None, format: str | None) -> in
       lakestore status --format json
     """
     from lakestore import home
-    from lakestore.storage import Journal, JsonResultStorage, standing
+    from lakestore.storage import Journal, standing
 
     settings = config(format, json_root=json_root, json_pattern=pattern)
-    tree = None
-    if settings.json_root is not None:
-        tree = JsonResultStorage(settings.json_root, pattern=settings.json_pattern)
+    tree = tree_of(settings)
     lake = open_lake(settings) if home.find(settings.lake) is not None else None
     try:
         with doing("comparing"):

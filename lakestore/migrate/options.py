@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 from lakestore.errors import InvalidInputError
 from lakestore.migrate.find import Found, form_of
 from lakestore.migrate.read import MAX_DOCUMENT
+from lakestore.storage.names import ids_of
 
 BATCH: Final = 256
 """Results of one transaction unless told otherwise."""
@@ -95,8 +96,9 @@ def _check(option: str, template: str) -> None:
 def _filled(template: str, found: Found, member: str | None) -> str:
     folder, name = os.path.split(found.path)
     parts = form_of(name)
-    stem = parts[0] if parts else name
-    return template.format(stem=stem, name=name, parent=os.path.basename(folder), member=member or "")
+    # Names as a tree of JSON files has them: what cannot stand in one is percent-encoded.
+    stem, parent = ids_of(folder, parts[0] if parts else name)
+    return template.format(stem=stem, name=name, parent=parent, member=member or "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,17 +9,21 @@ from lakestore.catalog.ledger import Known, Ledger, Seen
 from lakestore.migrate.batch import Job
 from lakestore.migrate.find import Found
 from lakestore.migrate.options import BATCH_BYTES, Entry, Options
+from lakestore.migrate.tree import Tree
 
 _CHUNK = 5_000
 
 
-def plan(files: Iterable[Found], ledger: Ledger, options: Options) -> Iterator[Entry | Job]:
+def plan(files: Iterable[Found], ledger: Ledger, options: Options, tree: Tree | None = None) -> Iterator[Entry | Job]:
     """Each file as a job, or as the entry that it ends with at once."""
     source = iter(files)
     while chunk := list(islice(source, _CHUNK)):
         known = ledger.known([found.path for found in chunk])
         for found in chunk:
-            yield _job(found, known.get(found.path), options)
+            if tree is not None and tree.is_outdated(found.path):
+                yield Entry(found.path, "skipped", "the lake has a newer version, or deleted it: 'lakestore export'")
+            else:
+                yield _job(found, known.get(found.path), options)
 
 
 def _job(found: Found, known: Known | None, options: Options) -> Entry | Job:

@@ -23,7 +23,9 @@ from lakestore.migrate.find import find
 from lakestore.migrate.options import Entry, Options
 from lakestore.migrate.plan import batches, is_done, plan
 from lakestore.migrate.pool import Died, Pool
+from lakestore.migrate.tree import Tree
 from lakestore.migrate.worker import Setup
+from lakestore.storage import JsonResultStorage
 
 _LOOK_SECONDS = 1.0
 """How often files that another run is at are looked at again."""
@@ -53,6 +55,7 @@ class Summary:
         outcomes: how many files had which outcome.
         left: files that were not done because the run was stopped.
         interrupted: it was stopped by Ctrl-C; stopped: by `fail_fast`.
+        mended: results of which the lake had missed something; unmended: why others could not be mended.
         results: results that are in the lake by it; bytes_before: of their JSON, bytes_after: of them in the lake.
     """
 
@@ -60,6 +63,8 @@ class Summary:
     left: int = 0
     interrupted: bool = False
     stopped: bool = False
+    mended: int = 0
+    unmended: list[str] = field(default_factory=list)
     results: int = 0
     bytes_before: int = 0
     bytes_after: int = 0
@@ -79,6 +84,7 @@ def migrate(
     pattern: str | None = None,
     workers: int = 1,
     fail_fast: bool = False,
+    tree: JsonResultStorage | None = None,
     observer: Observer | None = None,
 ) -> Summary:
     """Bring JSON results into a lake; the files are only read.
@@ -93,13 +99,16 @@ def migrate(
         pattern: which files of folders are taken.
         workers: processes that do the work.
         fail_fast: stop at the first file that fails.
+        tree: where engines keep JSON files beside the lake: what the lake missed of it is mended, and what it deleted
+            meanwhile does not come back.
         observer: is told of each file.
 
     Raises:
         NotFoundError, InvalidInputError: a source or an option that cannot be used; nothing was done.
         LakestoreError: the catalog cannot be reached, or the lake not be written. What was done until then stands.
     """
-    return _Run(lake, options or Options(), workers, fail_fast, observer or _Nobody()).run(sources, pattern)
+    run = _Run(lake, options or Options(), workers, fail_fast, observer or _Nobody())
+    return run.run(sources, pattern, Tree(tree, lake) if tree is not None else None)
 
 
 class _Nobody:
@@ -131,10 +140,31 @@ class _Run:
         self._elsewhere: dict[str, Job] = {}
         self._fatal: LakestoreError | None = None
 
-    def run(self, sources: Sequence[str | os.PathLike[str]], pattern: str | None) -> Summary:
+    def run(self, sources: Sequence[str | os.PathLike[str]], pattern: str | None, tree: Tree | None = None) -> Summary:
         begun = time.monotonic()
+        if tree is None or self._options.dry_run:
+            self._bring(sources, pattern, tree)
+        else:
+            self._mend(tree)
+            with tree.moving():
+                self._bring(sources, pattern, tree)
+            self._mend(tree)
+        self._summary.seconds = time.monotonic() - begun
+        if self._fatal is not None:
+            raise self._fatal
+        return self._summary
+
+    def _mend(self, tree: Tree) -> None:
+        self._summary.unmended.clear()
+        for done in tree.mend():
+            if done.error is None:
+                self._summary.mended += 1
+            else:
+                self._summary.unmended.append(str(done.error))
+
+    def _bring(self, sources: Sequence[str | os.PathLike[str]], pattern: str | None, tree: Tree | None) -> None:
         jobs: list[Job] = []
-        for item in plan(find(sources, pattern=pattern), self._ledger, self._options):
+        for item in plan(find(sources, pattern=pattern), self._ledger, self._options, tree):
             if isinstance(item, Job):
                 jobs.append(item)
             else:
@@ -147,10 +177,6 @@ class _Run:
             alive = nullcontext() if self._options.dry_run else self._ledger.alive()
             with _Interrupts(self), alive, self._pool:
                 self._loop()
-        self._summary.seconds = time.monotonic() - begun
-        if self._fatal is not None:
-            raise self._fatal
-        return self._summary
 
     def interrupt(self) -> None:
         """Stop after the batches under way."""

@@ -53,6 +53,14 @@ def from_name(name: str) -> str:
     return text if to_name(text) == name else name
 
 
+def ids_of(folders: str, name: str) -> tuple[str, str]:
+    """The id that a name stands for below folders, which it may begin in, and that of the folder above it."""
+    above = folders.split("/")
+    while above and above[-1].endswith(_MORE):
+        name = f"{above.pop()}/{name}"
+    return from_name(name), from_name(above[-1]) if above else ""
+
+
 class Pattern:
     """How paths of a tree are made and read, such as `{strategy}/{task_id}.json`.
 
