@@ -153,7 +153,7 @@ def _against(phase: Phase, counts: Counter[State], pending: Counter[str], has_tr
             found.append(f"{_results(counts['only_json'])} only in the tree, {_MIGRATE} brings in what can be kept")
         found += _repairs(pending)
         found += _differences(counts)
-    elif pending["json"]:
+    elif phase == "json" and pending["json"]:
         found += _repairs(Counter(json=pending["json"]))
     return found
 
