@@ -22,7 +22,7 @@ _SAMPLE = 2_048
 _GAIN = 0.5
 """Bits a row that must be saved beyond the cost of `_pos` for a try."""
 _FEW = 256
-"""Rows a symbol below which every other symbol runs backwards: jumps cost more there than steps of both signs."""
+"""Rows a symbol and result below which every other symbol runs backwards: jumps cost more than steps of both signs."""
 
 Columns = Sequence[tuple[pa.Field, pa.Array]]
 Order = npt.NDArray[np.int64]
@@ -75,11 +75,14 @@ def order_by(columns: Columns, place: int, counts: Sequence[int]) -> Order:
     means = np.bincount(groups, level.astype(np.float64), number) / np.bincount(groups, minlength=number)
     ranks = np.empty(number, np.int64)
     ranks[np.argsort(means, kind="stable")] = np.arange(number)
-    ranked = ranks[groups]
+    results = _results(counts)
+    # Every other result has its symbols downwards, so that none begins with a jump.
+    upwards = results % 2 == 0
+    turn = results * number + np.where(upwards, ranks[groups], number - 1 - ranks[groups])
     within = np.arange(len(groups))
-    if len(groups) < _FEW * number:
-        within = np.where(ranked % 2, -within, within)
-    return np.lexsort((within, ranked, _results(counts))).astype(np.int64)
+    if len(groups) < _FEW * number * len(counts):
+        within = np.where(turn % 2, -within, within)
+    return np.lexsort((within, turn)).astype(np.int64)
 
 
 def _results(counts: Sequence[int]) -> npt.NDArray[np.int64]:

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lakestore.codec import text
-from lakestore.codec.order import proposed
+from lakestore.codec.order import order_by, proposed
 from tests.schemas import MemorySchema, Stored, store
 
 
@@ -74,6 +74,17 @@ def test_symbols_follow_each_other_by_level_and_short_ones_run_to_and_fro() -> N
     for at, name in enumerate(symbols):
         own = [place for place, symbol in zip(places, table["symbol"].to_pylist(), strict=True) if symbol == name]
         assert own == sorted(own, reverse=at % 2 == 1)
+
+
+def test_in_a_shared_file_every_other_result_has_its_symbols_downwards() -> None:
+    symbols = pa.array([f"S{place % 4}" for place in range(800)])
+    prices = pa.array([10 ** (place % 4) * 1_000 + place % 7 for place in range(800)])
+    columns = [(pa.field("s", pa.string()), symbols), (pa.field("p", pa.int64()), prices)]
+    order = order_by(columns, 0, [400, 400])
+    assert sorted(order.tolist()) == list(range(800))
+    assert sorted(order[:400].tolist()) == list(range(400))
+    shown = [name for name, _ in itertools.groupby(symbols.take(pa.array(order)).to_pylist())]
+    assert shown == ["S0", "S1", "S2", "S3", "S2", "S1", "S0"]
 
 
 def test_nothing_is_proposed_without_numbers_or_without_groups() -> None:
