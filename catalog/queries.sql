@@ -54,7 +54,7 @@ INSERT INTO lakestore_schema (version) VALUES (%(version)s)
 
 -- name: lake
 -- With what a server may have switched off, so that a power loss takes more than it should.
-SELECT lake_id, format_version, partition, numbers,
+SELECT lake_id, format_version, partition, numbers, state,
        array_remove(ARRAY[CASE WHEN current_setting('fsync') = 'off' THEN 'fsync' END,
                           CASE WHEN current_setting('full_page_writes') = 'off' THEN 'full_page_writes' END,
                           CASE WHEN current_setting('synchronous_commit') = 'off' THEN 'synchronous_commit' END], NULL)
@@ -295,7 +295,7 @@ COPY (
 
 -- name: clock
 -- What was let go is dated by this clock: only by the same one can it be old enough.
-SELECT now()
+SELECT now(), state FROM lake
 
 -- name: expired_results
 SELECT let_go_at, write_id, task_id FROM deleted_results
@@ -344,11 +344,28 @@ ON CONFLICT (path) DO NOTHING
 RETURNING path
 
 -- name: needed_tombstones
--- Versions of which the lake may still hold the row, or that can still be brought back.
+-- Versions of which the lake may still hold the row, or that can still be brought back; all while a rebuild is at it.
 SELECT w.write_id FROM unnest(%(write_ids)s::uuid[]) AS w (write_id)
 WHERE EXISTS (SELECT FROM result_files s WHERE s.write_id = w.write_id)
    OR EXISTS (SELECT FROM deleted_results d WHERE d.write_id = w.write_id)
    OR EXISTS (SELECT FROM backtest_results r WHERE r.write_id = w.write_id)
+   OR EXISTS (SELECT FROM lake WHERE state <> 'ready')
+
+-- name: live_file_page
+SELECT file_id, path, bytes, sha256 FROM data_files
+WHERE let_go_at IS NULL AND file_id > %(after)s ORDER BY file_id LIMIT %(limit)s
+
+-- name: results_in_files
+SELECT f.path, array_agg(r.task_id ORDER BY r.task_id)
+FROM data_files f JOIN result_files s USING (file_id) JOIN backtest_results r USING (write_id)
+WHERE f.path = ANY (%(paths)s) GROUP BY f.path
+
+-- name: let_go_page
+SELECT write_id, task_id, reason FROM deleted_results WHERE write_id > %(after)s ORDER BY write_id LIMIT %(limit)s
+
+-- name: known_versions
+SELECT write_id FROM backtest_results WHERE write_id = ANY (%(write_ids)s)
+UNION ALL SELECT write_id FROM deleted_results WHERE write_id = ANY (%(write_ids)s)
 
 -- name: live_task_ids
 SELECT task_id FROM backtest_results WHERE task_id > %(after)s ORDER BY task_id LIMIT %(limit)s
@@ -372,6 +389,104 @@ SELECT DISTINCT ON (f.table_name, f.strategy)
 FROM result_files s JOIN data_files f USING (file_id)
 WHERE s.write_id = %(write_id)s
 ORDER BY f.table_name, f.strategy, f.file_id DESC
+
+
+-- Rebuild: the catalog made anew from the files.
+
+-- name: rebuild_state
+SELECT state FROM lake FOR UPDATE
+
+-- name: rebuild_guard
+-- Whoever still has the catalog open changes nothing in it meanwhile.
+CREATE OR REPLACE FUNCTION lakestore_guard() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF current_setting('lakestore.rebuild', true) IS DISTINCT FROM 'on' THEN
+        RAISE EXCEPTION 'the catalog is being rebuilt' USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER lakestore_guard BEFORE INSERT OR UPDATE OR DELETE ON backtest_results
+    EXECUTE FUNCTION lakestore_guard();
+CREATE TRIGGER lakestore_guard BEFORE INSERT OR UPDATE OR DELETE ON data_files EXECUTE FUNCTION lakestore_guard();
+CREATE TRIGGER lakestore_guard BEFORE INSERT OR UPDATE OR DELETE ON lake_tables EXECUTE FUNCTION lakestore_guard();
+CREATE TRIGGER lakestore_guard BEFORE INSERT OR UPDATE OR DELETE ON lake_columns EXECUTE FUNCTION lakestore_guard()
+
+-- name: rebuild_unguard
+DROP FUNCTION lakestore_guard() CASCADE
+
+-- name: rebuild_pass
+SELECT set_config('lakestore.rebuild', 'on', true)
+
+-- name: rebuild_empty
+TRUNCATE dead_rows, result_files, data_files, deleted_results, backtest_results, lake_columns, lake_tables
+
+-- name: rebuild_begin
+UPDATE lake SET state = 'rebuilding', schema_counter = schema_counter + 1, next_field_id = %(next_field_id)s
+
+-- name: rebuild_end
+UPDATE lake SET state = 'ready', schema_counter = schema_counter + 1, next_field_id = %(next_field_id)s
+
+-- name: rebuilt_files
+SELECT path, bytes, rows FROM data_files WHERE path > %(after)s ORDER BY path LIMIT %(limit)s
+
+-- name: rebuilt_versions
+SELECT write_id FROM (SELECT write_id FROM backtest_results UNION ALL SELECT write_id FROM deleted_results) AS v
+WHERE write_id > %(after)s ORDER BY write_id LIMIT %(limit)s
+
+-- name: restore_table
+INSERT INTO lake_tables (name, key) VALUES (%(name)s, %(key)s) ON CONFLICT (name) DO NOTHING
+
+-- name: restore_column
+INSERT INTO lake_columns (field_id, table_name, parent, key, name, type, wide)
+VALUES (%(field_id)s, %(table)s, %(parent)s, %(key)s, %(name)s, %(type)s, %(wide)s)
+ON CONFLICT (field_id) DO UPDATE SET type = excluded.type, wide = excluded.wide
+
+-- name: spans_of_versions
+SELECT s.write_id, f.path, f.table_name, f.strategy, s.first_row, s.rows, f.sha256, f.bytes, f.rows
+FROM result_files s JOIN data_files f USING (file_id)
+WHERE s.write_id = ANY (%(write_ids)s)
+
+-- name: stage_gone
+-- Versions that are not alive, in the form of those that are; one that is may have the same task_id.
+CREATE TEMP TABLE gone (LIKE backtest_results) ON COMMIT DROP
+
+-- name: insert_gone
+INSERT INTO gone ({written_columns}) VALUES ({written_values})
+
+-- name: archive_gone
+INSERT INTO deleted_results (write_id, task_id, let_go_at, reason, row)
+SELECT write_id, task_id, now(), %(reason)s, to_jsonb(g) FROM gone g WHERE write_id = ANY (%(write_ids)s)
+
+-- name: insert_empty_spans
+INSERT INTO result_files (write_id, task_id, file_id, first_row, rows)
+SELECT s.write_id, s.task_id, f.file_id, 0, 0
+FROM unnest(%(write_id)s::uuid[], %(task_id)s::text[], %(path)s::text[]) AS s (write_id, task_id, path)
+JOIN data_files f ON f.path = s.path
+
+-- name: drop_spans
+DELETE FROM result_files s USING data_files f,
+    unnest(%(write_id)s::uuid[], %(path)s::text[]) AS d (write_id, path)
+WHERE f.path = d.path AND s.file_id = f.file_id AND s.write_id = d.write_id
+
+-- name: insert_dead_rows
+INSERT INTO dead_rows (file_id, task_id)
+SELECT f.file_id, d.task_id
+FROM unnest(%(path)s::text[], %(task_id)s::text[]) AS d (path, task_id) JOIN data_files f ON f.path = d.path
+ON CONFLICT DO NOTHING
+
+-- name: next_files
+SELECT max(file_id) FROM (
+    SELECT file_id FROM data_files WHERE file_id > %(after)s ORDER BY file_id LIMIT %(limit)s
+) AS page
+
+-- name: let_unneeded_files_go
+UPDATE data_files f SET let_go_at = now()
+WHERE f.file_id > %(after)s AND f.file_id <= %(last)s AND f.let_go_at IS NULL
+  AND NOT EXISTS (SELECT FROM result_files s JOIN backtest_results r USING (write_id) WHERE s.file_id = f.file_id)
+
+-- name: forget_dead_rows_of_let_go
+DELETE FROM dead_rows d USING data_files f
+WHERE d.file_id = f.file_id AND f.let_go_at IS NOT NULL AND f.file_id > %(after)s AND f.file_id <= %(last)s
 
 
 -- The ledger of migrate: which files are done, and who is at which.

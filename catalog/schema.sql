@@ -17,7 +17,8 @@ CREATE TABLE lake (
     numbers        text        NOT NULL CHECK (numbers IN ('decimal', 'double')),
     created_at     timestamptz NOT NULL DEFAULT now(),
     schema_counter bigint      NOT NULL DEFAULT 0,
-    next_field_id  integer     NOT NULL DEFAULT 16
+    next_field_id  integer     NOT NULL DEFAULT 16,
+    state          text        NOT NULL DEFAULT 'ready' CHECK (state IN ('ready', 'rebuilding'))
 );
 COMMENT ON TABLE lake IS 'The lake this database belongs to: exactly one row.';
 COMMENT ON COLUMN lake.only_one IS 'Always true: keeps the table to one row.';
@@ -28,6 +29,7 @@ COMMENT ON COLUMN lake.numbers IS 'How decimal numbers are stored in data files:
 COMMENT ON COLUMN lake.created_at IS 'When the catalog was made.';
 COMMENT ON COLUMN lake.schema_counter IS 'Grows with each change of a lake table or column, so that readers can keep them.';
 COMMENT ON COLUMN lake.next_field_id IS 'Field id that the next new column gets; ids are never used again.';
+COMMENT ON COLUMN lake.state IS 'ready, or rebuilding: it is being made anew from the files, and nobody else may use it.';
 
 CREATE TABLE lake_tables (
     name text COLLATE "C" PRIMARY KEY CHECK (name ~ '^[a-z0-9][a-z0-9_]{0,63}$' AND name <> 'results'),

@@ -50,6 +50,13 @@ SCHEMAS = {
         "(results), `json_bytes`, `lake_bytes`, `lake_json_bytes`, `named` (object: the first task ids of `only_json`, "
         "`only_lake`, `differing`), `next`, `back` (sentences), `ready` (boolean)"
     ),
+    "vacuum": "`path`, `bytes`, `why` (`let go` or `leftover`)",
+    "verify": "`task_id`, `bytes` (of its JSON), `problem`; only results that are not exact",
+    "restore": (
+        "with `--list`: `version`, `let_go_at`, `reason` (`deleted` or `replaced`), `strategy`, `status`, "
+        "`created_at`, `json_size` (bytes), `sha256`"
+    ),
+    "sync": "`kind`, `path` (below the lake), `task_ids` (array), `detail`; `docs/upkeep.md` tells the kinds",
     "doctor": "`check`, `ok` (boolean), `detail`",
     "list": "`archive`, `strategy`, `month`, `path` (below the tree), `bytes`, `task_ids` (array), `sha256` (of it)",
     "sql": "the columns of the query",

@@ -16,7 +16,7 @@ from uuid import UUID
 
 import pyarrow as pa
 
-from lakestore import layout, parquet, record
+from lakestore import layout, parquet, record, tombstones
 from lakestore.codec import decode, pack
 from lakestore.codec.encode import Encoded, Part
 from lakestore.codec.envelope import Envelope, StoredRegion
@@ -258,7 +258,7 @@ def _committed(
             _read_again(saver, files)
         infos = {place: result.info for place, result in new.items()}
         statements = also(infos) if also is not None else ()
-        saver.catalog.commit(list(new.values()), [s.file for s in files], replace=replace, also=statements)
+        replaced = saver.catalog.commit(list(new.values()), [s.file for s in files], replace=replace, also=statements)
     except CommitUnknownError:
         raise
     except (AlreadyExistsError, ConflictError):
@@ -267,6 +267,7 @@ def _committed(
     except LakestoreError:
         saver.files.remove(paths)
         raise
+    tombstones.leave(saver.files, replaced, "replaced", saver.now(), saver.new_id())
     outcomes.update(infos)
     return True
 

@@ -148,6 +148,20 @@ class Files:
         except OSError as exc:
             raise StorageError(f"cannot read {self.path(name)}: {exc.strerror or exc}") from exc
 
+    def size(self, name: str) -> int:
+        """The bytes that a file has.
+
+        Raises:
+            CorruptFileError: it is not there.
+            StorageError: it cannot be looked at.
+        """
+        try:
+            return os.stat(self.path(name)).st_size
+        except FileNotFoundError as exc:
+            raise CorruptFileError(f"data file {self.path(name)} is missing") from exc
+        except OSError as exc:
+            raise StorageError(f"cannot look at {self.path(name)}: {exc.strerror or exc}") from exc
+
     def remove(self, names: Iterable[str]) -> None:
         """Remove files, durably; one that is gone already is fine.
 

@@ -12,7 +12,7 @@ from typing import get_args
 from uuid import UUID, uuid4
 
 from lakestore.errors import AlreadyExistsError, CatalogError, CorruptFileError, NotFoundError, StorageError
-from lakestore.layout import PRIVATE
+from lakestore.layout import PRIVATE, RESULTS
 from lakestore.model import FORMAT_VERSION, Numbers, Partition
 
 NAME = "lake.json"
@@ -100,6 +100,23 @@ def make(root: Path, *, partition: Partition, numbers: Numbers, exist_ok: bool) 
     if found is None:
         raise NotFoundError(f"the lake in {root} was removed while it was made; try again")
     return found, found.lake_id == home.lake_id
+
+
+def holds_data(root: Path) -> bool:
+    """Whether a lake's directory holds any results, alive or not."""
+    return _holds_data(root / RESULTS, 2)
+
+
+def _holds_data(folder: Path, depth: int) -> bool:
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                found = _holds_data(Path(entry.path), depth - 1) if depth else entry.name.endswith(".parquet")
+                if found:
+                    return True
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    return False
 
 
 def unmake(root: Path) -> None:

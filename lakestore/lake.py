@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -29,15 +28,12 @@ from lakestore.errors import (
     CorruptFileError,
     LakestoreError,
     NotFoundError,
-    StorageError,
 )
 from lakestore.files import Files
 from lakestore.identity import moment, uuid7
 from lakestore.model import LakeTable, LiveFile, Numbers, Partition, ResultDigest, ResultInfo, RowSpan
 from lakestore.result import Result
 from lakestore.saving import Item, Saver
-
-_log = logging.getLogger("lakestore")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +62,15 @@ class Lake:
         dsn: str | None,
         settings: home.Home,
         *,
+        rebuild: bool = False,
         now: Callable[[], datetime] | None = None,
         new_id: Callable[[], UUID] | None = None,
     ) -> None:
-        """Open a lake that is there; use `lakestore.open` or `Lake.create`."""
+        """Open a lake that is there; use `lakestore.open` or `Lake.create`.
+
+        Args:
+            rebuild: its catalog may be missing or unfinished; for `maintenance.rebuild`.
+        """
         self.root = root
         self.embedded = dsn is None
         self._home = settings
@@ -87,6 +88,9 @@ class Lake:
                 partition=settings.partition,
                 numbers=settings.numbers,
                 where=str(root),
+                # Beside data an empty database is a lost catalog: what it gave out would be given out again.
+                create=rebuild or not home.holds_data(root),
+                rebuild=rebuild,
             )
         except BaseException:
             if self._server is not None:
@@ -120,8 +124,19 @@ class Lake:
         return cls._first(root, config.dsn, made)
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str] | None = None, *, dsn: str | None = None, create: bool = True) -> Self:
-        """Open a lake, made with the defaults where there is none; see `lakestore.open`."""
+    def open(
+        cls,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        dsn: str | None = None,
+        create: bool = True,
+        rebuild: bool = False,
+    ) -> Self:
+        """Open a lake, made with the defaults where there is none; see `lakestore.open`.
+
+        Args:
+            rebuild: its catalog may be missing or unfinished; for `maintenance.rebuild`.
+        """
         config = Config.load(lake=path, dsn=dsn)
         root = config.lake.absolute()
         found = home.find(root)
@@ -131,7 +146,7 @@ class Lake:
             found, ours = home.make(root, partition="day", numbers="decimal", exist_ok=True)
             if ours:
                 return cls._first(root, config.dsn, found)
-        return cls(root, config.dsn, found)
+        return cls(root, config.dsn, found, rebuild=rebuild)
 
     @classmethod
     def _first(cls, root: Path, dsn: str | None, made: home.Home) -> Self:
@@ -347,11 +362,7 @@ class Lake:
         write_id = self._open_catalog().delete(task_id)
         if write_id is None:
             raise NotFoundError(f"result {task_id!r} is not in the lake; 'lakestore results' lists what is")
-        try:
-            tombstones.write(self._files, write_id, task_id, self._now())
-        except StorageError as exc:
-            # The catalog has let it go: that stands. A rebuild without the tombstone would keep it.
-            _log.warning("result %r is deleted, but its tombstone could not be written: %s", task_id, exc)
+        tombstones.leave(self._files, [(write_id, task_id)], "deleted", self._now(), write_id)
 
     def files(self, table: str | None = None, *, strategy: str | None = None) -> list[LiveFile]:
         """The live data files, for other tools; `table` is a lake table or `results`.

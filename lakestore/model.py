@@ -36,6 +36,8 @@ Digest = bytes
 
 Partition = Literal["day", "month", "year"]
 Numbers = Literal["decimal", "double"]
+Reason = Literal["deleted", "replaced"]
+"""Why a version of a result was let go."""
 
 
 Statement = tuple[str, Mapping[str, Any]]
@@ -207,7 +209,7 @@ class LetGo:
 
     info: ResultInfo
     let_go_at: datetime
-    reason: Literal["deleted", "replaced"]
+    reason: Reason
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,13 @@ metadata) is enough to make the catalog anew.
 
 from __future__ import annotations
 
+import base64
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +24,8 @@ from lakestore.model import FIRST_FIELD_ID, FORMAT_VERSION, POS_FIELD, TASK_ID_F
 from lakestore.seal import sealed
 
 FOOTER_KEY = b"lakestore"
+VERSIONS_KEY = b"lakestore.versions"
+"""In the footer of a file that compaction wrote: whose rows it holds, as it bears no result's name."""
 ROW_GROUP = 122_880
 """Rows of a row group: what DuckDB scans as one."""
 _SAMPLE = 2_048
@@ -86,7 +90,12 @@ def numbers_of(array: pa.Array) -> Any:
 
 
 def to_buffer(
-    table: pa.Table, columns: Sequence[Column] = (), *, key: str = "", choice: Choice | None = None
+    table: pa.Table,
+    columns: Sequence[Column] = (),
+    *,
+    key: str = "",
+    choice: Choice | None = None,
+    versions: Sequence[tuple[UUID, int]] = (),
 ) -> pa.Buffer:
     """A data file's bytes: `table` with the encodings that fit its columns.
 
@@ -95,6 +104,7 @@ def to_buffer(
         columns: the lake table's columns that stand in it, for the footer.
         key: the document key of the lake table, for the footer.
         choice: the encodings, where they were chosen already.
+        versions: the versions of results whose rows these are, each with the number of its rows, for the footer.
     """
     pairs = [(item, _one(column)) for item, column in zip(table.schema, table.columns, strict=True)]
     encodings = (choice or choose(pairs)).encodings
@@ -104,8 +114,10 @@ def to_buffer(
     level = 15 if table.num_rows <= _SMALL else 12
     options["compression_level"] = {path: level if kind in _PACKED else 3 for path, kind in encodings.items()}
     with pq.ParquetWriter(sink, table.schema, **options) as writer:
-        if columns:
+        if key:
             writer.add_key_value_metadata({FOOTER_KEY: _footer(table.schema, columns, key)})
+        if versions:
+            writer.add_key_value_metadata({VERSIONS_KEY: _versions_footer(versions)})
         writer.write_table(table, row_group_size=ROW_GROUP)
     return sealed(trimmed(sink.getvalue()))
 
@@ -190,6 +202,40 @@ def footer_columns(schema: pa.Schema, metadata: Mapping[bytes, bytes] | None) ->
         found.append(replace(column, type=_TYPE_OF[code.upper()], wide=code == "b", key=keys.get(place, column.key)))
     found += [Column(*item) for item in value.get("x", ())]
     return value["k"], tuple(sorted(found, key=lambda column: column.field_id))
+
+
+def footer_versions(metadata: Mapping[bytes, bytes] | None) -> tuple[tuple[UUID, int], ...]:
+    """The versions of results in a file that compaction wrote, each with its rows, in the file's order."""
+    raw = (metadata or {}).get(VERSIONS_KEY)
+    if raw is None:
+        return ()
+    value = json.loads(raw)
+    ids = base64.b64decode(value["ids"])
+    found = [UUID(bytes=ids[at : at + 16]) for at in range(0, len(ids), 16)]
+    return tuple(zip(found, value["rows"], strict=True))
+
+
+def _versions_footer(versions: Sequence[tuple[UUID, int]]) -> bytes:
+    ids = base64.b64encode(b"".join(write_id.bytes for write_id, _ in versions)).decode()
+    return json.dumps({"ids": ids, "rows": [rows for _, rows in versions]}, separators=(",", ":")).encode()
+
+
+def task_runs(data: Any, where: str) -> list[tuple[str, int]]:
+    """Whose rows stand in a data file, in order: task ids with their numbers of rows.
+
+    Raises:
+        CorruptFileError: it is not readable Parquet, or has no such column.
+    """
+    try:
+        with pq.ParquetFile(pa.BufferReader(data), read_dictionary=["task_id"]) as file:
+            column = file.read(columns=["task_id"], use_threads=False).column(0).unify_dictionaries()
+            indices = np.concatenate([np.empty(0, np.int32), *[chunk.indices.to_numpy() for chunk in column.chunks]])
+            names = column.chunk(0).dictionary.to_pylist() if column.num_chunks else []
+    except (pa.ArrowException, OSError, ValueError, IndexError, AttributeError) as exc:
+        raise CorruptFileError(f"data file {where} is not readable Parquet: {exc}") from exc
+    starts = np.flatnonzero(np.diff(indices, prepend=-1))
+    counts = np.diff(starts, append=len(indices))
+    return [(names[int(indices[at])], int(count)) for at, count in zip(starts, counts, strict=True)]
 
 
 def _footer(schema: pa.Schema, columns: Sequence[Column], key: str) -> bytes:

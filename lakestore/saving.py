@@ -14,7 +14,7 @@ from uuid import UUID
 
 import pyarrow as pa
 
-from lakestore import layout, record
+from lakestore import layout, record, tombstones
 from lakestore.catalog import Catalog
 from lakestore.codec import encode, text
 from lakestore.codec.encode import Draft, Encoded
@@ -179,7 +179,7 @@ class Saver:
         new, files, data = self._prepare(taken, found.write_id if found and replace else None)
         self.files.write([(file.path, buffer) for file, buffer in zip(files, data, strict=True)])
         try:
-            self.catalog.commit([new], files, replace=replace)
+            replaced = self.catalog.commit([new], files, replace=replace)
         except CommitUnknownError:
             raise
         except AlreadyExistsError:
@@ -193,6 +193,7 @@ class Saver:
             # Known to have rolled back: its files are nobody's.
             self.files.remove([file.path for file in files])
             raise
+        tombstones.leave(self.files, replaced, "replaced", new.info.saved_at, new.info.write_id)
         return new.info
 
     def take(self, item: Item) -> Taken:

@@ -1,21 +1,25 @@
 """Tombstones: what stands in the lake of versions of results that are no longer alive, for a rebuild to know.
 
-A delete leaves one under the version's `write_id`; vacuum leaves one list for all versions that it makes the catalog
-forget, before it does, since the version that replaced one may be forgotten with it. A tombstone goes once no row of
+A delete and a replacement leave one after their commit. Vacuum leaves the missing ones before it makes the catalog
+forget versions, since the one that names another as replaced may be forgotten with it. A tombstone goes once no row of
 its version lies in the lake.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from lakestore.errors import CorruptFileError
+from lakestore.errors import CorruptFileError, StorageError
 from lakestore.files import Files
 from lakestore.layout import PRIVATE
+from lakestore.model import Reason
+
+_log = logging.getLogger("lakestore")
 
 FOLDER = f"{PRIVATE}/tombstones"
 
@@ -26,26 +30,35 @@ class Tombstone:
 
     name: str
     dead: Mapping[UUID, str]
+    reason: Reason
 
 
-def write(files: Files, write_id: UUID, task_id: str, deleted_at: datetime) -> None:
-    """Leave a tombstone of one deleted version, durably.
-
-    Raises:
-        StorageError: it cannot be written.
-    """
-    value = {"task_id": task_id, "write_id": str(write_id), "deleted_at": deleted_at.isoformat()}
-    files.write([(f"{FOLDER}/{write_id}.json", json.dumps(value).encode())])
-
-
-def write_list(files: Files, list_id: UUID, dead: Sequence[tuple[UUID, str]], at: datetime) -> None:
-    """Leave one tombstone for many versions, durably.
+def write(files: Files, dead: Sequence[tuple[UUID, str]], reason: Reason, at: datetime, list_id: UUID) -> None:
+    """Say durably that versions are dead; one alone is named by its id, several are a list under the id given.
 
     Raises:
         StorageError: it cannot be written.
     """
-    value = {"dead": [[str(write_id), task_id] for write_id, task_id in dead], "deleted_at": at.isoformat()}
-    files.write([(f"{FOLDER}/list-{list_id}.json", json.dumps(value).encode())])
+    name = str(dead[0][0]) if len(dead) == 1 else f"list-{list_id}"
+    pairs = [[str(write_id), task_id] for write_id, task_id in dead]
+    text = json.dumps({"dead": pairs, "reason": reason, "at": at.isoformat()})
+    files.write([(f"{FOLDER}/{name}.json", text.encode())])
+
+
+def leave(files: Files, dead: Sequence[tuple[UUID, str]], reason: Reason, at: datetime, list_id: UUID) -> None:
+    """As `write`, after the commit that let the versions go: it stands even where nothing can be written."""
+    if not dead:
+        return
+    try:
+        write(files, dead, reason, at, list_id)
+    except StorageError as exc:
+        _log.warning(
+            "result %r is %s, but the tombstone that a rebuild of the catalog would need could not be written (%s); "
+            "'lakestore catalog sync' writes it",
+            dead[0][1],
+            reason,
+            exc,
+        )
 
 
 def read(files: Files) -> Iterator[Tombstone]:
@@ -60,8 +73,8 @@ def read(files: Files) -> Iterator[Tombstone]:
             continue
         try:
             value = json.loads(files.read(name))
-            pairs = value["dead"] if "dead" in value else [[value["write_id"], value["task_id"]]]
-            yield Tombstone(name, {UUID(write_id): str(task_id) for write_id, task_id in pairs})
+            dead = {UUID(write_id): str(task_id) for write_id, task_id in value["dead"]}
+            yield Tombstone(name, dead, "deleted" if value["reason"] == "deleted" else "replaced")
         except (ValueError, KeyError, TypeError) as exc:
             raise CorruptFileError(
                 f"{files.path(name)} is not a tombstone ({exc!r}); restore it from a backup, or remove it: the result "

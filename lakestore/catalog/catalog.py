@@ -11,6 +11,7 @@ from uuid import UUID
 from lakestore.catalog import columns, commits, reads, schema, snapshot
 from lakestore.catalog.connect import Connection, Connections
 from lakestore.catalog.ledger import Ledger
+from lakestore.catalog.rebuild import Rebuild
 from lakestore.catalog.snapshot import EVERYTHING, Snapshot, Wanted
 from lakestore.catalog.sql import queries
 from lakestore.catalog.upkeep import Upkeep
@@ -46,11 +47,13 @@ class Catalog:
 
     Attributes:
         upkeep: what vacuum, sync, verify, compact and restore ask of it.
+        rebuild: how it is made anew from the files.
     """
 
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
         self.upkeep = Upkeep(connections)
+        self.rebuild = Rebuild(connections)
         self._known = columns.Known()
 
     @classmethod
@@ -63,6 +66,7 @@ class Catalog:
         numbers: Numbers,
         where: str,
         create: bool = True,
+        rebuild: bool = False,
     ) -> Catalog:
         """Connect to the catalog of a lake; an empty database is made one, an older one is upgraded.
 
@@ -72,13 +76,15 @@ class Catalog:
             partition, numbers: how the lake is told to store; the catalog must say the same.
             where: what messages call a catalog behind a socket, such as the lake's path.
             create: whether an empty database may be made a catalog.
+            rebuild: whether one may be opened that is not rebuilt to the end.
 
         Raises:
             CatalogError: it cannot be reached, is another lake's, or of a newer version.
         """
         connections = Connections(conninfo, where=where)
         try:
-            schema.prepare(connections, schema.LakeIdentity(lake_id, partition, numbers), create=create)
+            identity = schema.LakeIdentity(lake_id, partition, numbers)
+            schema.prepare(connections, identity, create=create, rebuild=rebuild)
         except BaseException:
             connections.close()
             raise
@@ -141,7 +147,7 @@ class Catalog:
         *,
         replace: bool = False,
         also: Sequence[Statement] = (),
-    ) -> None:
+    ) -> list[tuple[UUID, str]]:
         """Make results and their files visible, all at once; on return they are durable.
 
         Committing the same writes again is a success. With `replace`, a result that is there is let go, provided
@@ -149,6 +155,9 @@ class Catalog:
 
         Args:
             also: what else the transaction does, after the results.
+
+        Returns:
+            The versions that were replaced, with their task ids.
 
         Raises:
             AlreadyExistsError: a task_id is there, and `replace` is false.
@@ -158,7 +167,7 @@ class Catalog:
             CatalogError: any other one; nothing was done.
             KeyboardInterrupt: and whatever else is no LakestoreError: the end is not known, keep the files.
         """
-        commits.commit(self._connections, results, files, replace=replace, also=also)
+        return commits.commit(self._connections, results, files, replace=replace, also=also)
 
     def delete(self, task_id: str) -> UUID | None:
         """Let a result go; return the write that was live, None if there was none.

@@ -154,22 +154,24 @@ def _write(
     new = after[len(before) :]
     with conn.pipeline():
         for column in new:
-            conn.execute(
-                q["insert_column"],
-                {
-                    "field_id": column.field_id,
-                    "table": table,
-                    "parent": column.parent,
-                    "key": column.key,
-                    "name": column.name,
-                    "type": column.type,
-                    "wide": column.wide,
-                },
-            )
+            conn.execute(q["insert_column"], row_of(table, column))
         for old, now in zip(before, after, strict=False):
             if old != now:
                 conn.execute(q["update_column"], {"field_id": now.field_id, "type": now.type, "wide": now.wide})
         conn.execute(q["advance_lake"], {"next_field_id": next_field_id + len(new)})
+
+
+def row_of(table: str, column: Column) -> dict[str, Any]:
+    """The parameters of a column's row."""
+    return {
+        "field_id": column.field_id,
+        "table": table,
+        "parent": column.parent,
+        "key": column.key,
+        "name": column.name,
+        "type": column.type,
+        "wide": column.wide,
+    }
 
 
 def plan(table: str, before: tuple[Column, ...], wishes: Wishes, *, next_field_id: int) -> tuple[Column, ...]:

@@ -27,7 +27,7 @@ def commit(
     *,
     replace: bool,
     also: Sequence[Statement],
-) -> None:
+) -> list[tuple[UUID, str]]:
     """Make results and their files visible at once; see `Catalog.commit`."""
     if not results:
         raise InvalidInputError("a commit without results: nothing was done")
@@ -36,16 +36,16 @@ def commit(
     ordered = sorted(results, key=lambda result: result.info.task_id)
     what = f"commit {_named([result.info.task_id for result in ordered])}"
 
-    def work(conn: Connection) -> tuple[None, UUID | None]:
+    def work(conn: Connection) -> tuple[dict[str, UUID], UUID | None]:
         return _work(conn, ordered, files, replace=replace, also=also)
 
     for _ in range(_ROUNDS):
         try:
-            transact(connections, what, work, find="find_write")
-            return
+            replaced = transact(connections, what, work, find="find_write")
+            return [(write_id, task_id) for task_id, write_id in replaced.items()]
         except psycopg.errors.UniqueViolation as exc:
             if _settled(connections, what, ordered, exc, replace=replace):
-                return
+                return []
     raise ConflictError(f"cannot {what}: others kept saving and deleting the same; nothing was done, try again")
 
 
@@ -81,7 +81,7 @@ def _work(
     *,
     replace: bool,
     also: Sequence[Statement],
-) -> tuple[None, UUID | None]:
+) -> tuple[dict[str, UUID], UUID | None]:
     q = queries()
     write_id = results[0].info.write_id
     conn.execute(q["lock_write"], {"lock": lock_key(write_id)})
@@ -89,7 +89,7 @@ def _work(
     if replace:
         old = dict(conn.execute(q["lock_results"], {"task_ids": [r.info.task_id for r in results]}).fetchall())
         if _is_in(results, old):
-            return None, None
+            return {}, None
         _expect(results, old)
     gone = list(old.values())
     if gone:
@@ -99,7 +99,7 @@ def _work(
         _release_files(conn, gone)
     for name, values in also:
         conn.execute(q[name], values)
-    return None, write_id
+    return old, write_id
 
 
 def _is_in(results: Sequence[NewResult], live: dict[str, UUID]) -> bool:
@@ -120,10 +120,19 @@ def _insert(conn: Connection, results: Sequence[NewResult], files: Sequence[NewF
     q = queries()
     for result in results:
         before = old.get(result.info.task_id)
-        conn.execute(q["insert_result" if before is None else "replace_result"], _row(result, before))
-    spans = [(result.info, span) for result in results for span in result.spans]
+        conn.execute(q["insert_result" if before is None else "replace_result"], result_row(result, before))
+    held = [
+        (result.info.write_id, result.info.task_id, span.path, span.first_row, span.rows)
+        for result in results
+        for span in result.spans
+    ]
+    insert_files(conn, files, held)
+
+
+def insert_files(conn: Connection, files: Sequence[NewFile], held: Sequence[tuple[UUID, str, str, int, int]]) -> None:
+    """Insert data files and what each result has of them: version, task id, path, first row, rows."""
     conn.execute(
-        q["insert_files"],
+        queries()["insert_files"],
         {
             "path": [file.path for file in files],
             "table": [file.table for file in files],
@@ -132,16 +141,17 @@ def _insert(conn: Connection, results: Sequence[NewResult], files: Sequence[NewF
             "rows": [file.rows for file in files],
             "bytes": [file.bytes for file in files],
             "sha256": [file.sha256 for file in files],
-            "span_write_id": [info.write_id for info, _ in spans],
-            "span_task_id": [info.task_id for info, _ in spans],
-            "span_path": [span.path for _, span in spans],
-            "span_first_row": [span.first_row for _, span in spans],
-            "span_rows": [span.rows for _, span in spans],
+            "span_write_id": [row[0] for row in held],
+            "span_task_id": [row[1] for row in held],
+            "span_path": [row[2] for row in held],
+            "span_first_row": [row[3] for row in held],
+            "span_rows": [row[4] for row in held],
         },
     )
 
 
-def _row(result: NewResult, old: UUID | None) -> dict[str, Any]:
+def result_row(result: NewResult, old: UUID | None) -> dict[str, Any]:
+    """The parameters of a result's row; `old` is the version that it replaces, where it does not say."""
     info = result.info
     return {
         "task_id": info.task_id,

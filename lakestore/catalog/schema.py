@@ -25,20 +25,24 @@ class LakeIdentity:
     numbers: Numbers
 
 
-def prepare(connections: Connections, identity: LakeIdentity, *, create: bool) -> None:
+def prepare(connections: Connections, identity: LakeIdentity, *, create: bool, rebuild: bool = False) -> None:
     """See to it that the database holds this lake's catalog in the present schema version.
 
     An empty database gets the schema, an older one is upgraded, each in one transaction and by one process.
 
+    Args:
+        create: whether an empty database may be made a catalog.
+        rebuild: whether one may be used that is not rebuilt to the end.
+
     Raises:
-        CatalogError: another lake's catalog, a newer one, none (and `create` is false), or not reachable.
+        CatalogError: another lake's catalog, a newer one, none or an unfinished one, or not reachable.
     """
 
     def work(conn: Connection) -> None:
         present = max(migrations())
         if _version(conn, connections.place) != present:
             _change(conn, identity, create=create, present=present, place=connections.place)
-        _check(conn, identity, connections.place)
+        _check(conn, identity, connections.place, rebuild=rebuild)
 
     connections.run("open the catalog", work)
 
@@ -73,7 +77,10 @@ def _change(conn: Connection, identity: LakeIdentity, *, create: bool, present: 
             )
         if version == 0:
             if not create:
-                raise CatalogError(f"the database at {place} holds no lakestore catalog; 'lakestore init' makes one")
+                raise CatalogError(
+                    f"the database at {place} holds no catalog, and lake {identity.lake_id} holds data: restore the "
+                    "database from a backup, or let 'lakestore catalog sync --rebuild' make it anew from the files"
+                )
             _create(conn, identity, present, place)
             return
         for step in range(version + 1, present + 1):
@@ -103,11 +110,11 @@ def _create(conn: Connection, identity: LakeIdentity, present: int, place: str) 
     )
 
 
-def _check(conn: Connection, identity: LakeIdentity, place: str) -> None:
+def _check(conn: Connection, identity: LakeIdentity, place: str, *, rebuild: bool) -> None:
     row = conn.execute(queries()["lake"]).fetchone()
     if row is None:
         raise CatalogError(f"the catalog at {place} does not say whose it is (its table lake is empty): restore it")
-    lake_id, format_version, partition, numbers, switched_off = row
+    lake_id, format_version, partition, numbers, state, switched_off = row
     if lake_id != identity.lake_id:
         raise CatalogError(
             f"the catalog at {place} belongs to lake {lake_id}, not to lake {identity.lake_id}: "
@@ -122,6 +129,11 @@ def _check(conn: Connection, identity: LakeIdentity, place: str) -> None:
         raise CatalogError(
             f"lake {lake_id} is partitioned by {identity.partition} with {identity.numbers} numbers, its catalog at "
             f"{place} says {partition} and {numbers}: one of the two is an old copy"
+        )
+    if state != "ready" and not rebuild:
+        raise CatalogError(
+            f"the catalog at {place} is being rebuilt from the files of its lake; wait for the end, or let "
+            "'lakestore catalog sync --rebuild' go on where it stopped"
         )
     if switched_off:
         _log.warning(

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any, Final
 from uuid import UUID
 
+from lakestore.catalog.columns import read_tables, row_of
 from lakestore.catalog.connect import Connection, Connections
 from lakestore.catalog.failures import is_storable
+from lakestore.catalog.gathered import Gathered
 from lakestore.catalog.reads import info_of
 from lakestore.catalog.sql import queries
-from lakestore.model import LetGo, RowSpan
+from lakestore.errors import CatalogError
+from lakestore.model import FIRST_FIELD_ID, Digest, LakeTable, LetGo, Reason, RowSpan
 
 PAGE: Final = 1_000
 """Rows of a page: no statement of upkeep walks a large catalog, and no transaction of it lasts."""
@@ -27,6 +30,15 @@ class ExpiredFile:
     bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class LiveBytes:
+    """A live data file, and what its bytes must be."""
+
+    path: str
+    size: int
+    sha256: Digest
+
+
 class Upkeep:
     """The part of the catalog that upkeep works with."""
 
@@ -34,8 +46,27 @@ class Upkeep:
         self._connections = connections
 
     def clock(self) -> datetime:
-        """Return the server's time, by which everything let go is dated (UTC)."""
-        return self._rows("read the server's time", "clock")[0][0].astimezone(UTC)  # type: ignore[no-any-return]
+        """Return the server's time, by which everything let go is dated (UTC).
+
+        Raises:
+            CatalogError: the catalog is being rebuilt, so that it does not know its lake.
+        """
+        rows = self._rows("read the server's time", "clock")
+        if not rows or rows[0][1] != "ready":
+            raise CatalogError(f"the catalog at {self._connections.place} is being rebuilt; try again after the end")
+        now: datetime = rows[0][0]
+        return now.astimezone(UTC)
+
+    def schema(self) -> tuple[int, dict[str, LakeTable]]:
+        """Return the field id that the next column gets, and the lake tables, seen at one instant."""
+        q = queries()
+
+        def work(conn: Connection) -> tuple[int, dict[str, LakeTable]]:
+            with conn.transaction():
+                row = conn.execute(q["lock_lake"]).fetchone()
+                return (int(row[1]) if row else FIRST_FIELD_ID), read_tables(conn)
+
+        return self._connections.run("read the lake's tables", work)
 
     def expired_results(self, before: datetime) -> Iterator[list[tuple[UUID, str]]]:
         """Yield pages of versions let go before a time, with their task ids, the oldest first."""
@@ -89,6 +120,54 @@ class Upkeep:
     def needed_tombstones(self, write_ids: Sequence[UUID]) -> set[UUID]:
         """Return those versions whose rows may still lie in the lake, or that the catalog still knows."""
         return {row[0] for row in self._rows("look up versions", "needed_tombstones", write_ids=list(write_ids))}
+
+    def live_files(self) -> Iterator[list[LiveBytes]]:
+        """Yield pages of the live data files; those that come or go meanwhile may be among them."""
+        after = 0
+        while page := self._rows("list data files", "live_file_page", after=after, limit=PAGE):
+            yield [LiveBytes(*row[1:]) for row in page]
+            after = page[-1][0]
+
+    def results_in(self, paths: Sequence[str]) -> dict[str, tuple[str, ...]]:
+        """Return the task ids of the living results that have rows in data files, by path."""
+        return {row[0]: tuple(row[1]) for row in self._rows("look up results", "results_in_files", paths=list(paths))}
+
+    def let_go(self) -> Iterator[list[tuple[UUID, str, Reason]]]:
+        """Yield pages of the versions that were let go: their ids, task ids, and why."""
+        after = UUID(int=0)
+        while page := self._rows("list what was let go", "let_go_page", after=after, limit=PAGE):
+            yield [(row[0], row[1], row[2]) for row in page]
+            after = page[-1][0]
+
+    def known_versions(self, write_ids: Sequence[UUID]) -> set[UUID]:
+        """Return those of the versions that are alive, or can still be brought back."""
+        return {row[0] for row in self._rows("look up versions", "known_versions", write_ids=list(write_ids))}
+
+    def take_tables(self, tables: Iterable[LakeTable]) -> int:
+        """Take in tables and columns that stand in data files; return how many columns were new or changed.
+
+        Raises:
+            CorruptFileError: the catalog means something else by a name or a field id.
+        """
+        q = queries()
+
+        def work(conn: Connection) -> int:
+            with conn.transaction():
+                conn.execute(q["durable"])
+                row = conn.execute(q["lock_lake"]).fetchone()
+                found = Gathered(read_tables(conn), int(row[1]) if row else FIRST_FIELD_ID)
+                for table in tables:
+                    found.take(table)
+                news = found.news()
+                for table in news:
+                    conn.execute(q["restore_table"], {"name": table.name, "key": table.key})
+                    for column in table.columns:
+                        conn.execute(q["restore_column"], row_of(table.name, column))
+                if news:
+                    conn.execute(q["advance_lake"], {"next_field_id": found.next_field_id})
+                return sum(len(table.columns) or 1 for table in news)
+
+        return self._connections.run("take in columns", work)
 
     def task_ids(self) -> Iterator[str]:
         """Yield the task ids of all live results, in order; those that come or go meanwhile may be among them."""

@@ -6,23 +6,89 @@ import os
 import shutil
 import signal
 import subprocess
+from collections.abc import Iterator
 
 import click
 
-from lakestore.cli.options import config, lake_options, open_lake
-from lakestore.cli.output import write
+from lakestore.cli import exits
+from lakestore.cli.options import config, format_option, lake_options, open_lake
+from lakestore.cli.output import Field, doing, print_rows, say, write
+from lakestore.config import Config
 from lakestore.errors import NotFoundError, StorageError
 
 
 @click.group()
 @lake_options
 def catalog() -> None:
-    """Reach the catalog with PostgreSQL's own tools.
+    """Compare the catalog with its lake, make it anew, or reach it with PostgreSQL's own tools.
 
     \b
     Example:
+      lakestore catalog sync
       lakestore catalog psql -c 'SELECT count(*) FROM backtest_results'
     """
+
+
+_FOUND = (Field("kind"), Field("path"), Field("task_ids"), Field("detail"))
+
+
+@catalog.command()
+@click.option("--dry-run", is_flag=True, help="Only tell what is wrong.")
+@click.option("--deep", is_flag=True, help="Read every live file and compare its checksum.")
+@click.option("--adopt", is_flag=True, help="Take in complete results that the catalog does not know.")
+@click.option("--rebuild", is_flag=True, help="Throw the catalog away and make it anew from the files.")
+@format_option
+@lake_options
+def sync(dry_run: bool, deep: bool, adopt: bool, rebuild: bool, format: str | None) -> int:
+    """Compare the lake with its catalog.
+
+    Names live files that are missing or damaged with the results in them, files that the catalog does not
+    know, and writes tombstones that are missing. Exits with 0 unless something that was saved cannot be read.
+
+    --rebuild is for a lost or damaged catalog: all of it comes back from the Parquet files but the ledger of
+    'migrate'. Nobody else can use the lake meanwhile. Stopped, it goes on where it was. What the files do not
+    tell for certain is listed.
+
+    \b
+    Example:
+      lakestore catalog sync --deep
+      lakestore catalog sync --adopt --dry-run
+      lakestore catalog sync --rebuild
+    """
+    from lakestore import maintenance
+
+    if rebuild and (dry_run or deep or adopt):
+        raise click.UsageError("--rebuild goes with no other option.")
+    settings = config(format)
+    if rebuild:
+        return _rebuild(settings)
+    harm = False
+
+    def found() -> Iterator[tuple[str, str, tuple[str, ...], str]]:
+        nonlocal harm
+        for each in maintenance.sync(lake, dry_run=dry_run, deep=deep, adopt=adopt):
+            harm |= each.is_harm
+            yield each.kind, each.path, each.task_ids, each.detail
+
+    with open_lake(settings) as lake:
+        print_rows(_FOUND, found(), settings.format)
+    return exits.EXIT_CODES["corrupt_file"][0] if harm else 0
+
+
+def _rebuild(settings: Config) -> int:
+    from lakestore import maintenance
+
+    with doing("rebuilding"):
+        done = maintenance.rebuild(settings.lake, dsn=settings.dsn or "")
+    doubtful = "which version of it is alive is not certain; 'lakestore restore TASK_ID --list' names the others"
+    rows = [
+        *(("damaged", each.path, (), each.reason) for each in done.damaged),
+        *(("incomplete", "", (task_id,), f"is not in the catalog: {why}") for task_id, why in done.incomplete),
+        *(("doubtful", "", (task_id,), doubtful) for task_id in done.doubtful),
+    ]
+    print_rows(_FOUND, rows, settings.format)
+    say(f"the catalog knows {done.results} results, {done.versions} that were let go, and {done.files} files")
+    return exits.EXIT_CODES["corrupt_file"][0] if done.damaged or done.incomplete else 0
 
 
 @catalog.command()

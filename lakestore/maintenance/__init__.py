@@ -1,7 +1,21 @@
 """Upkeep of a lake: checking, bringing back, freeing space."""
 
+from lakestore.maintenance.rebuild import Rebuilt, rebuild
 from lakestore.maintenance.restore import restore, versions
+from lakestore.maintenance.sync import Finding, sync
 from lakestore.maintenance.vacuum import Removed, Vacuumed, vacuum
 from lakestore.maintenance.verify import Verified, verify
 
-__all__ = ["Removed", "Vacuumed", "Verified", "restore", "vacuum", "verify", "versions"]
+__all__ = [
+    "Finding",
+    "Rebuilt",
+    "Removed",
+    "Vacuumed",
+    "Verified",
+    "rebuild",
+    "restore",
+    "sync",
+    "vacuum",
+    "verify",
+    "versions",
+]

@@ -13,7 +13,7 @@ from uuid import UUID
 
 import pyarrow as pa
 
-from lakestore import layout, parquet, record
+from lakestore import layout, parquet, record, tombstones
 from lakestore.codec.envelope import Envelope, StoredRegion
 from lakestore.errors import (
     AlreadyExistsError,
@@ -76,13 +76,14 @@ def restore(lake: Lake, task_id: str, *, version: UUID | None = None, replace: b
     new, files, data = _copied(parts, old, None if live is None else live.write_id)
     parts.files.write([(file.path, buffer) for file, buffer in zip(files, data, strict=True)])
     try:
-        parts.catalog.commit([new], files, replace=live is not None)
+        replaced = parts.catalog.commit([new], files, replace=live is not None)
     except CommitUnknownError:
         raise
     except LakestoreError:
         # Known to have rolled back: its files are nobody's.
         parts.files.remove([file.path for file in files])
         raise
+    tombstones.leave(parts.files, replaced, "replaced", new.info.saved_at, new.info.write_id)
     return new.info
 
 

@@ -16,6 +16,7 @@ from uuid import UUID
 from lakestore import parquet, record, tombstones
 from lakestore.errors import CorruptFileError, InvalidInputError
 from lakestore.lake import Lake, Parts
+from lakestore.maintenance import schema_file
 from lakestore.maintenance.unknown import LEFTOVER, Unknown, pages, table_folders, unknown
 
 GRACE: Final = timedelta(days=7)
@@ -66,6 +67,8 @@ def vacuum(lake: Lake, *, older_than: timedelta = GRACE, dry_run: bool = False) 
     parts = lake.parts()
     before = parts.catalog.upkeep.clock() - older_than
     written = parts.now() - max(older_than, LEFTOVER)
+    if not dry_run:
+        schema_file.keep(parts)
     versions = _forget_versions(parts, before, dry_run)
     files = [*_remove_let_go(parts, before, dry_run), *_remove_leftovers(parts, written, dry_run)]
     if dry_run:
@@ -83,7 +86,7 @@ def _forget_versions(parts: Parts, before: datetime, dry_run: bool) -> int:
         if dry_run:
             continue
         if missing := [version for version in page if version[0] not in stones]:
-            tombstones.write_list(parts.files, parts.new_id(), missing, parts.now())
+            tombstones.write(parts.files, missing, "replaced", parts.now(), parts.new_id())
         parts.catalog.upkeep.forget_results([write_id for write_id, _ in page], before)
     return count
 

@@ -71,3 +71,26 @@ def test_verify_exits_with_0_only_if_all_are_exact(call: Call, tmp_path: Path) -
         path.write_bytes(b"")
     code, out, err = call("verify")
     assert code == 7 and "is damaged" in out and "0 exact" in err and "1 not" in err
+
+
+def test_sync_names_what_is_wrong_and_exits_with_0_unless_something_saved_is_lost(call: Call, tmp_path: Path) -> None:
+    assert call("catalog", "sync", "--format", "json")[:2] == (0, "[]\n")
+    assert call("catalog", "sync", "--rebuild", "--deep")[0] == 2
+    (path,) = [path for path in tmp_path.rglob("tombstones/*") if "deleted" in path.read_text()]
+    path.unlink()
+    code, out, _ = call("catalog", "sync", "--format", "json")
+    assert code == 0 and [(each["kind"], each["task_ids"]) for each in json.loads(out)] == [("tombstone", ["b"])]
+    for data in tmp_path.rglob("signals/*/*/*.parquet"):
+        data.write_bytes(b"")
+    code, out, _ = call("catalog", "sync")
+    assert code == 7 and "damaged" in out
+
+
+def test_rebuild_tells_what_the_catalog_knows_and_what_is_lost(call: Call, tmp_path: Path) -> None:
+    code, out, err = call("catalog", "sync", "--rebuild")
+    assert code == 0 and err.startswith("the catalog knows 1 results, 2 that were let go, and 6 files")
+    for data in tmp_path.rglob("signals/*/*/*.parquet"):
+        data.unlink()
+    code, out, err = call("catalog", "sync", "--rebuild", "--format", "json")
+    assert code == 7 and [(each["kind"], each["task_ids"]) for each in json.loads(out)] == [("incomplete", ["a"])]
+    assert "knows 0 results" in err

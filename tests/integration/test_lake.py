@@ -104,7 +104,7 @@ def test_delete_hides_the_result_everywhere_and_leaves_a_tombstone(lake: Lake) -
     assert lake.sql("SELECT count(*) FROM results").fetchall() == [(0,)]
     assert lake.results() == [] and not lake.exists("t") and lake.files() == []
     stone = json.loads((lake.root / "_lakestore" / "tombstones" / f"{info.write_id}.json").read_text())
-    assert stone["task_id"] == "t"
+    assert stone["dead"] == [[str(info.write_id), "t"]] and stone["reason"] == "deleted"
     for use in (lake.load, lake.delete, lake.info):
         with pytest.raises(lakestore.NotFoundError, match="result 't' is not in the lake"):
             use("t")

@@ -129,7 +129,7 @@ def test_a_proof_that_fails_is_seen(lake: Lake, monkeypatch: pytest.MonkeyPatch)
     sources = [document(place) for place in range(2)]
     monkeypatch.setattr(decode, "pieces", lambda *given: iter([b"{}"]))
     taken = [Item(document=source) for source in sources]
-    saver = lake._saver()
+    saver = lake.saver()
     ready = batch_module._encoded(saver, taken, False, {}, [])
     assert batch_module._unproved(ready, batch_module._packed(saver, ready)) == {0, 1}
 

@@ -11,9 +11,9 @@ import pytest
 
 from lakestore import parquet
 from lakestore.codec import pack
-from lakestore.model import LakeTable
+from lakestore.model import Column, LakeTable
 
-_TABLE = LakeTable("trades", '"trades"')
+_TABLE = LakeTable("trades", '"trades"', (Column(16, None, '"n"', "n", "BIGINT"),))
 
 
 @pytest.fixture(autouse=True)
@@ -37,7 +37,7 @@ def trials(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
 
 def _file(values: list[int], name: str = "n") -> pa.Buffer:
     columns = [(parquet.field(name, pa.int64(), 16), pa.array(values))]
-    return pack.data_file([pack.Rows("t", len(values), columns)], _TABLE, ())
+    return pack.data_file([pack.Rows("t", len(values), columns)], _TABLE, {16})
 
 
 def _read(data: pa.Buffer) -> list[int]:
@@ -57,7 +57,7 @@ def test_another_name_another_type_or_many_more_rows_are_another_kind(trials: li
     _file([1] * 100, "m")
     _file([1] * 1_000)
     columns = [(parquet.field("n", pa.float64(), 16), pa.array([1.0] * 100))]
-    pack.data_file([pack.Rows("t", 100, columns)], _TABLE, ())
+    pack.data_file([pack.Rows("t", 100, columns)], _TABLE, {16})
     assert trials == [100, 100, 1_000, 100]
 
 

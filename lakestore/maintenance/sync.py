@@ -1,0 +1,145 @@
+"""Sync: what lies in a lake compared with what its catalog says, and mended as far as that can be done safely."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Literal
+
+from lakestore import tombstones
+from lakestore.catalog.upkeep import LiveBytes
+from lakestore.errors import AlreadyExistsError, CorruptFileError
+from lakestore.lake import Lake, Parts
+from lakestore.maintenance.adopt import Adoption
+from lakestore.maintenance.unknown import LEFTOVER, Unknown, unknown
+
+Kind = Literal["missing", "damaged", "leftover", "unsaved", "foreign", "tombstone", "adopted", "refused"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was not as it should be.
+
+    Attributes:
+        kind: `missing`, `damaged`: a live data file; `leftover`: a file that nobody knows, vacuum will take it;
+            `unsaved`: a complete result that the catalog does not know; `foreign`: not lakestore's; `tombstone`: one
+            was not written; `adopted`, `refused`: a result that the catalog did not know is taken in, or cannot be.
+        path: the file, relative to the lake; empty where it is about a result alone.
+        task_ids: the results that it concerns.
+        detail: what was seen, and what to do or what was done.
+    """
+
+    kind: Kind
+    path: str
+    task_ids: tuple[str, ...]
+    detail: str
+
+    @property
+    def is_harm(self) -> bool:
+        """Whether something that was saved cannot be read."""
+        return self.kind in ("missing", "damaged")
+
+
+def sync(lake: Lake, *, dry_run: bool = False, deep: bool = False, adopt: bool = False) -> Iterator[Finding]:
+    """Compare a lake with its catalog; what is told as done is done when it is told.
+
+    Missing tombstones are written. Files that the catalog does not know are told of once they are an hour old: until
+    then a save may be about to commit them.
+
+    Args:
+        dry_run: only tell.
+        deep: read all live files and compare their checksums, not only their sizes.
+        adopt: take in complete results that the catalog does not know, and that no tombstone says are dead.
+
+    Raises:
+        CatalogError, StorageError: the catalog or a file cannot be reached.
+        CorruptFileError: a tombstone is damaged.
+    """
+    parts = lake.parts()
+    parts.catalog.upkeep.clock()
+    yield from _live(parts, deep)
+    yield from _tombstones(parts, dry_run)
+    yield from _unknown(parts, dry_run, adopt)
+
+
+def _live(parts: Parts, deep: bool) -> Iterator[Finding]:
+    def problem(file: LiveBytes) -> tuple[Kind, str] | None:
+        try:
+            if deep:
+                size, same = len(data := parts.files.read(file.path)), sha256(data).digest() == file.sha256
+            else:
+                size, same = parts.files.size(file.path), True
+        except CorruptFileError:
+            return "missing", "it is not there"
+        if size != file.size:
+            return "damaged", f"it has {size} bytes, {file.size} were committed"
+        return None if same else ("damaged", "its SHA-256 is not the one that was committed")
+
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1), "lakestore-read") as pool:
+        for page in parts.catalog.upkeep.live_files():
+            wrong = {
+                file.path: found for file, found in zip(page, pool.map(problem, page), strict=True) if found is not None
+            }
+            if not wrong:
+                continue
+            # Asked after the look at the files: one that was let go and vacuumed since is nobody's loss.
+            held = parts.catalog.upkeep.results_in(list(wrong))
+            for path, (kind, what) in wrong.items():
+                if parts.catalog.upkeep.is_live_path(path):
+                    detail = f"{what}; restore it from a backup, or delete and save these results anew"
+                    yield Finding(kind, path, held.get(path, ()), detail)
+
+
+def _tombstones(parts: Parts, dry_run: bool) -> Iterator[Finding]:
+    there = {write_id for stone in tombstones.read(parts.files) for write_id in stone.dead}
+    for page in parts.catalog.upkeep.let_go():
+        for write_id, task_id, reason in page:
+            if write_id in there:
+                continue
+            if not dry_run:
+                tombstones.write(parts.files, [(write_id, task_id)], reason, parts.now(), write_id)
+            done = "a rebuild would have brought it back" if dry_run else "written"
+            yield Finding("tombstone", f"{tombstones.FOLDER}/{write_id}.json", (task_id,), f"was not written: {done}")
+
+
+def _unknown(parts: Parts, dry_run: bool, adopt: bool) -> Iterator[Finding]:
+    written = parts.now() - LEFTOVER
+    data: list[Unknown] = []
+    for page in unknown(parts):
+        for file in page:
+            if file.kind == "foreign":
+                yield Finding("foreign", file.found.name, (), "not lakestore's; it is left alone")
+            elif file.found.modified >= written:
+                continue
+            elif file.kind == "temporary":
+                yield Finding("leftover", file.found.name, (), "of a write that did not end; left to vacuum")
+            else:
+                data.append(file)
+    yield from _data(parts, data, dry_run, adopt)
+
+
+def _data(parts: Parts, data: Sequence[Unknown], dry_run: bool, adopt: bool) -> Iterator[Finding]:
+    """Data files that the catalog does not know, those of complete results by the results."""
+    adoption = Adoption(parts, [file.found.name for file in data])
+    for batch in adoption.batches():
+        if adopt:
+            for task_id, why in batch.refused:
+                yield Finding("refused", "", (task_id,), f"is not taken in: {why}")
+        if not batch.results:
+            continue
+        path, task_ids = batch.files[0].path, tuple(result.info.task_id for result in batch.results)
+        if not adopt or dry_run:
+            what = "complete, but not in the catalog: --adopt takes it in, vacuum deletes it"
+            yield Finding("unsaved", path, task_ids, what)
+            continue
+        try:
+            adoption.take(batch)
+        except (AlreadyExistsError, CorruptFileError) as exc:
+            yield Finding("refused", path, task_ids, f"is not taken in: {exc}")
+        else:
+            yield Finding("adopted", path, task_ids, "was complete, and is in the catalog now")
+    for name in adoption.rest():
+        yield Finding("leftover", name, (), "the catalog does not know it; left to vacuum")

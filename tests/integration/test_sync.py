@@ -1,0 +1,212 @@
+"""Sync: what differs between lake and catalog is named, and taken in or completed where that is safe."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+import lakestore
+from lakestore import Item, Lake, tombstones
+from lakestore.errors import CatalogError, CorruptFileError
+from lakestore.maintenance import Finding, sync, vacuum
+from tests.answers import answers
+
+ZERO = timedelta()
+
+
+@pytest.fixture
+def lake(tmp_path: Path, dsn: str) -> Iterator[Lake]:
+    with lakestore.open(tmp_path / "lake", dsn=dsn) as lake:
+        yield lake
+
+
+def run(n: int, **more: Any) -> dict[str, Any]:
+    return {"strategy": "s", "created_at": "2026-01-31T10:00:00Z", "signals": [{"x": n}, {"x": n + 1}], **more}
+
+
+def age(lake: Lake) -> None:
+    then = (datetime.now(UTC) - timedelta(hours=2)).timestamp()
+    for path in lake.root.rglob("*"):
+        if path.is_file() and "catalog" not in path.parts:
+            os.utime(path, (then, then))
+
+
+def kinds(found: Iterator[Finding]) -> list[tuple[str, tuple[str, ...]]]:
+    return sorted((each.kind, each.task_ids) for each in found)
+
+
+def one(lake: Lake, pattern: str) -> Path:
+    (path,) = lake.root.glob(pattern)
+    return path
+
+
+@pytest.fixture
+def killed(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """A save that dies after its files were written, before its commit."""
+
+    def die(task_id: str, n: int) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(type(lake.parts().catalog), "commit", lambda *_, **__: (_ for _ in ()).throw(SystemExit))
+            with pytest.raises(SystemExit):
+                lake.save(run(n), task_id=task_id, replace=True)
+
+    return die
+
+
+def test_a_lake_in_order_has_no_findings(lake: Lake) -> None:
+    lake.save(run(1), task_id="a")
+    lake.save(run(2), task_id="a", replace=True)
+    lake.save_many([Item(document=run(n), task_id=f"b{n}") for n in range(3)])
+    lake.delete("b1")
+    age(lake)
+    assert kinds(sync(lake, deep=True)) == []
+
+
+def test_missing_and_damaged_files_are_named_with_the_results_in_them(lake: Lake) -> None:
+    lake.save(run(1), task_id="a")
+    lake.save_many([Item(document=run(n, strategy="t"), task_id=f"b{n}") for n in range(3)])
+    lake.delete("b1")
+    lake.save(run(1, strategy="u"), task_id="c")
+    one(lake, "signals/strategy=s/*/*.parquet").unlink()
+    path = one(lake, "signals/strategy=t/*/*.parquet")
+    path.write_bytes(path.read_bytes()[:-1])
+    path = one(lake, "results/strategy=u/*/*.parquet")
+    path.write_bytes(path.read_bytes()[:-9] + b"x" * 9)
+    assert kinds(sync(lake)) == [("damaged", ("b0", "b2")), ("missing", ("a",))]
+    found = list(sync(lake, deep=True))
+    assert kinds(iter(found)) == [("damaged", ("b0", "b2")), ("damaged", ("c",)), ("missing", ("a",))]
+    assert all(each.is_harm and "restore it from a backup" in each.detail for each in found)
+
+
+def test_files_that_were_let_go_are_nobody_s_loss(lake: Lake) -> None:
+    lake.save(run(1), task_id="a")
+    lake.delete("a")
+    one(lake, "signals/*/*/*.parquet").unlink()
+    assert kinds(sync(lake, deep=True)) == []
+
+
+def test_leftovers_are_told_of_after_an_hour_and_left_to_vacuum(lake: Lake, killed: Callable[..., None]) -> None:
+    lake.save(run(1), task_id="a")
+    killed("a", 2)
+    killed("new", 3)
+    folder = one(lake, "signals/strategy=s/run_date=*")
+    (folder / ".x.parquet.0123abcd.tmp").write_bytes(b"half")
+    (folder / "notes.txt").write_text("mine")
+    assert kinds(sync(lake)) == [("foreign", ())]
+    age(lake)
+    # What was about to replace another result is worth nothing: that one's save is known to have returned.
+    assert kinds(sync(lake)) == [("foreign", ()), *[("leftover", ())] * 3, ("unsaved", ("new",))]
+    assert len(vacuum(lake, older_than=ZERO).files) == 5
+    assert kinds(sync(lake)) == [("foreign", ())]
+    assert lake.load("a").document == run(1)
+
+
+def test_missing_tombstones_are_written(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    for task_id in ("a", "b"):
+        lake.save(run(1), task_id=task_id)
+    with monkeypatch.context() as patch:
+        patch.setattr(tombstones, "leave", lambda *_: None)
+        lake.save(run(2), task_id="a", replace=True)
+        lake.delete("b")
+    assert kinds(sync(lake, dry_run=True)) == kinds(sync(lake)) == [("tombstone", ("a",)), ("tombstone", ("b",))]
+    assert kinds(sync(lake)) == []
+    reasons = {reason: stone.dead for stone in tombstones.read(lake.parts().files) for reason in [stone.reason]}
+    assert set(reasons) == {"deleted", "replaced"}
+
+
+def test_adopt_takes_in_complete_results_that_the_catalog_does_not_know(
+    lake: Lake, killed: Callable[..., None]
+) -> None:
+    lake.save(run(1), task_id="a")
+    killed("new", 3)
+    killed("a", 2)
+    age(lake)
+    assert ("unsaved", ("new",)) in kinds(sync(lake, adopt=True, dry_run=True))
+    assert not lake.exists("new")
+    found = kinds(sync(lake, adopt=True))
+    assert ("adopted", ("new",)) in found and ("refused", ("a",)) in found
+    assert lake.load("new").document == run(3) and lake.load("a").document == run(1)
+    assert lake.sql("SELECT sum(x) FROM signals").fetchall() == [(1 + 2 + 3 + 4,)]
+    assert len(vacuum(lake, older_than=ZERO).files) == 2
+
+
+@pytest.fixture
+def dump(lake: Lake) -> Iterator[tuple[Callable[[], None], Callable[[], None]]]:
+    """Back up the catalog, and restore the backup."""
+    tables = "lake, lake_tables, lake_columns, backtest_results, data_files, result_files, dead_rows, deleted_results"
+    kept: dict[str, list[Any]] = {}
+
+    def back_up() -> None:
+        with psycopg.connect(lake.conninfo) as conn:
+            for table in tables.split(", "):
+                with conn.cursor().copy(f"COPY {table} TO STDOUT") as copy:  # type: ignore[arg-type]
+                    kept[table] = [bytes(part) for part in copy]
+
+    def restore() -> None:
+        with psycopg.connect(lake.conninfo) as conn:
+            conn.execute(f"TRUNCATE {tables}")  # type: ignore[arg-type]
+            for table, parts in kept.items():
+                with conn.cursor().copy(f"COPY {table} FROM STDIN") as copy:  # type: ignore[arg-type]
+                    for part in parts:
+                        copy.write(part)
+
+    yield back_up, restore
+
+
+def test_after_an_old_backup_of_the_catalog_adopt_brings_back_what_was_saved_since(
+    lake: Lake, dump: tuple[Callable[[], None], Callable[[], None]], dsn: str
+) -> None:
+    back_up, bring_back = dump
+    lake.save(run(1), task_id="old")
+    back_up()
+    lake.save(run(2, fresh=[{"y": 1.5, "z": [1, {"w": "x"}]}]), task_id="new")
+    batch = [Item(document=run(n, fresh=[{"y": n}] * (n % 2)), task_id=f"b{n}") for n in range(4)]
+    lake.save_many(batch)
+    lake.delete("b1")
+    before = answers(lake)
+    bring_back()
+    age(lake)
+    with lakestore.open(lake.root, dsn=dsn) as again:
+        found = kinds(sync(again, adopt=True))
+        assert found == [("adopted", ("b0", "b2", "b3")), ("adopted", ("new",))]
+        assert answers(again) == before
+        assert kinds(sync(again, deep=True)) == []
+        # Ids that files hold are not given out again.
+        again.save(run(1, later=[{"v": 1}]), task_id="later")
+        assert answers(again).rows["fresh"] == before.rows["fresh"]
+
+
+def test_a_catalog_that_gave_out_the_same_ids_again_is_not_mixed_up(
+    lake: Lake, dump: tuple[Callable[[], None], Callable[[], None]], dsn: str
+) -> None:
+    back_up, bring_back = dump
+    lake.save(run(1), task_id="old")
+    back_up()
+    lake.save(run(2, fresh=[{"y": 1.5}]), task_id="new")
+    bring_back()
+    with lakestore.open(lake.root, dsn=dsn) as again:
+        again.save(run(1, other=[{"v": "text"}]), task_id="later")
+        age(lake)
+        (refused,) = sync(again, adopt=True)
+        assert refused.kind == "refused" and "gave ids out again" in refused.detail
+        assert again.sql("SELECT v FROM other").fetchall() == [("text",)]
+
+
+def test_a_catalog_under_rebuild_is_not_compared(lake: Lake) -> None:
+    lake.parts().catalog.rebuild.begin()
+    with pytest.raises(CatalogError, match="is being rebuilt"):
+        list(sync(lake))
+
+
+def test_a_damaged_tombstone_is_named(lake: Lake) -> None:
+    lake.save(run(1), task_id="a")
+    lake.delete("a")
+    one(lake, "_lakestore/tombstones/*").write_text("{")
+    with pytest.raises(CorruptFileError, match="is not a tombstone"):
+        list(sync(lake))
