@@ -156,13 +156,16 @@ def _plain_value(value: Any, path: str) -> Any:
         return [_plain_value(item, f"{path}[{place}]") for place, item in enumerate(value)]
     if isinstance(value, enum.Enum):
         return _plain_value(value.value, path)
-    if isinstance(value, dt.datetime | dt.date | dt.time):
-        return value.isoformat()
+    # NaT, which is not itself, is no time.
+    if isinstance(value, dt.datetime | dt.date | dt.time | np.datetime64) and value == value:
+        return _time(value)
     if isinstance(value, uuid.UUID):
         return str(value)
     if isinstance(value, decimal.Decimal):
         return _decimal(value, path)
-    if hasattr(value, "item") and getattr(value, "ndim", None) == 0:
+    # Of nanoseconds numpy makes a bare integer.
+    scalar = not isinstance(value, np.datetime64 | np.timedelta64) and getattr(value, "ndim", None) == 0
+    if scalar and hasattr(value, "item"):
         return _plain_value(value.item(), path)
     for base in (bool, int, float, str):
         if isinstance(value, base):
@@ -174,6 +177,14 @@ def _plain_value(value: Any, path: str) -> Any:
     raise InvalidInputError(
         f"{path}: {kind.__name__} has no form in JSON; give text, a number, a bool, None, a list or a dict"
     )
+
+
+def _time(value: dt.datetime | dt.date | dt.time | np.datetime64) -> str:
+    """ISO text; a numpy time that Python's types cannot hold in numpy's own spelling."""
+    if isinstance(value, np.datetime64):
+        item = value.item()
+        return item.isoformat() if isinstance(item, dt.date) else str(value)
+    return value.isoformat()
 
 
 def _whole(text: str, path: str) -> str:

@@ -10,6 +10,7 @@ import uuid
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from lakestore.codec import text
@@ -31,6 +32,10 @@ CONVERTED: list[tuple[Any, str]] = [
     (np.bool_(True), "true"),
     (dt.datetime(2026, 1, 2, 3, 4, 5, tzinfo=dt.UTC), '"2026-01-02T03:04:05+00:00"'),
     (dt.date(2026, 1, 2), '"2026-01-02"'),
+    (np.datetime64("2026-01-02T03:04:05"), '"2026-01-02T03:04:05"'),
+    (np.datetime64("2026-01-02"), '"2026-01-02"'),
+    (np.datetime64("2026-01-02T03:04:05", "ns"), '"2026-01-02T03:04:05.000000000"'),
+    (pd.Timestamp("2026-01-02T03:04:05Z"), '"2026-01-02T03:04:05+00:00"'),
     (decimal.Decimal("1.10"), "1.1"),
     (decimal.Decimal("7"), "7"),
     (uuid.UUID(int=5), '"00000000-0000-0000-0000-000000000005"'),
@@ -59,6 +64,10 @@ def test_a_value_is_written_as_pythons_json_would(value: Any, written: str) -> N
         ({1, 2}, r"\$\.a\[0\]\.v: set has no form in JSON"),
         (b"x", r"\$\.a\[0\]\.v: bytes has no form"),
         (object(), r"\$\.a\[0\]\.v: object has no form"),
+        (np.datetime64("NaT", "ns"), r"\$\.a\[0\]\.v: datetime64 has no form"),
+        (np.timedelta64(5, "ns"), r"\$\.a\[0\]\.v: timedelta64 has no form"),
+        (pd.NaT, r"\$\.a\[0\]\.v: NaTType has no form"),
+        (dt.timedelta(1), r"\$\.a\[0\]\.v: timedelta has no form"),
         (np.array([1]), r"\$\.a\[0\]\.v: ndarray has no form"),
         ({2: 1}, r"\$\.a\[0\]\.v: key 2 is int"),
         ("\ud83d\ude42", r"\$\.a\[0\]\.v: .* in two halves"),
