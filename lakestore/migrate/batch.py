@@ -261,6 +261,11 @@ def _reason(given: _Given, error: LakestoreError) -> str:
             f"the file was changed since it was migrated, and so was result {task_id!r} in the lake; "
             "'lakestore save --replace' puts in the one that counts"
         )
+    return taken(task_id)
+
+
+def taken(task_id: str) -> str:
+    """The reason against a document whose id another one has."""
     return (
         f"result {task_id!r} is in the lake with other content; where names are unique only in their folder, "
         "the task id '{parent}-{stem}' tells them apart"

@@ -10,15 +10,17 @@ import time
 from collections import Counter, deque
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from types import FrameType, TracebackType
 from typing import Any, Protocol
 
+from lakestore import layout
 from lakestore.catalog.ledger import Finished
+from lakestore.codec import known as profiles
 from lakestore.errors import LakestoreError
 from lakestore.lake import Lake
-from lakestore.migrate.batch import Job
+from lakestore.migrate.batch import Job, taken
 from lakestore.migrate.find import find
 from lakestore.migrate.options import Entry, Options
 from lakestore.migrate.plan import batches, is_done, plan
@@ -104,11 +106,15 @@ def migrate(
         observer: is told of each file.
 
     Raises:
-        NotFoundError, InvalidInputError: a source or an option that cannot be used; nothing was done.
+        NotFoundError, InvalidInputError: a source, a profile or an option that cannot be used; nothing was done.
         LakestoreError: the catalog cannot be reached, or the lake not be written. What was done until then stands.
     """
-    run = _Run(lake, options or Options(), workers, fail_fast, observer or _Nobody())
-    return run.run(sources, pattern, Tree(tree, lake) if tree is not None else None)
+    options = options or Options()
+    if options.profile is not None:
+        # A profile that nobody knows is no fault of the files.
+        profiles.named(options.profile, profiles.known(lake.root / layout.PROFILES))
+    beside = None if tree is None else Tree(tree, lake)
+    return _Run(lake, options, workers, fail_fast, beside, observer or _Nobody()).run(sources, pattern)
 
 
 class _Nobody:
@@ -126,29 +132,40 @@ class _Nobody:
 
 
 class _Run:
-    def __init__(self, lake: Lake, options: Options, workers: int, fail_fast: bool, observer: Observer) -> None:
+    def __init__(
+        self,
+        lake: Lake,
+        options: Options,
+        workers: int,
+        fail_fast: bool,
+        tree: Tree | None,
+        observer: Observer,
+    ) -> None:
         self._options = options
+        self._tree = tree
         self._workers = max(1, workers)
         self._fail_fast = fail_fast
         self._observer = observer
         self._ledger = lake.parts().catalog.ledger(secrets.randbits(63))
         dsn = "" if lake.embedded else lake.conninfo
-        self._pool = Pool(Setup(str(lake.root), dsn, self._ledger.claimant, options), self._workers)
+        root = None if tree is None or options.dry_run else tree.root
+        self._pool = Pool(Setup(str(lake.root), dsn, self._ledger.claimant, options, root), self._workers)
         self._summary = Summary()
         self._sizes: dict[str, int] = {}
         self._todo: deque[list[Job]] = deque()
         self._elsewhere: dict[str, Job] = {}
+        self._promised: dict[str, str] = {}
         self._fatal: LakestoreError | None = None
 
-    def run(self, sources: Sequence[str | os.PathLike[str]], pattern: str | None, tree: Tree | None = None) -> Summary:
+    def run(self, sources: Sequence[str | os.PathLike[str]], pattern: str | None) -> Summary:
         begun = time.monotonic()
-        if tree is None or self._options.dry_run:
-            self._bring(sources, pattern, tree)
+        if self._tree is None or self._options.dry_run:
+            self._bring(sources, pattern)
         else:
-            self._mend(tree)
-            with tree.moving():
-                self._bring(sources, pattern, tree)
-            self._mend(tree)
+            self._mend(self._tree)
+            with self._tree.moving():
+                self._bring(sources, pattern)
+            self._mend(self._tree)
         self._summary.seconds = time.monotonic() - begun
         if self._fatal is not None:
             raise self._fatal
@@ -162,9 +179,9 @@ class _Run:
             else:
                 self._summary.unmended.append(str(done.error))
 
-    def _bring(self, sources: Sequence[str | os.PathLike[str]], pattern: str | None, tree: Tree | None) -> None:
+    def _bring(self, sources: Sequence[str | os.PathLike[str]], pattern: str | None) -> None:
         jobs: list[Job] = []
-        for item in plan(find(sources, pattern=pattern), self._ledger, self._options, tree):
+        for item in plan(find(sources, pattern=pattern), self._ledger, self._options, self._tree):
             if isinstance(item, Job):
                 jobs.append(item)
             else:
@@ -211,7 +228,10 @@ class _Run:
         if isinstance(answer, LakestoreError):
             self._fatal = self._fatal or answer
         elif isinstance(answer, list):
-            self._end_jobs(answer)
+            self._end_jobs([self._kept_apart(entry) for entry in answer] if self._options.dry_run else answer)
+        elif self._fatal is not None:
+            # A worker that met what ends the run leaves its next batch undone.
+            return
         elif len(batch) > 1:
             # One of its files killed the worker: alone, each shows whether it was it.
             if not self._options.dry_run:
@@ -223,6 +243,13 @@ class _Run:
             if not self._options.dry_run:
                 self._ledger.finish([Finished(path, reason=reason)])
             self._end_jobs([Entry(path, "failed", reason)])
+
+    def _kept_apart(self, entry: Entry) -> Entry:
+        """The entry of a dry run, failed where another file would have taken its id with other content."""
+        for task_id, sha256 in entry.results.items():
+            if self._promised.setdefault(task_id, sha256) != sha256:
+                return replace(entry, outcome="failed", reason=taken(task_id), results={}, bytes_after=0)
+        return entry
 
     def _look_again(self) -> None:
         """Ask what became of the files that other runs were at; take over what they left."""

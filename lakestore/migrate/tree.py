@@ -14,16 +14,20 @@ class Tree:
     """The tree, and its journal with a lake."""
 
     def __init__(self, storage: JsonResultStorage, lake: Lake) -> None:
+        self.root = storage.root
         self._storage = storage
         self._lake = lake
         self._journal = Journal(storage.root, lake.root)
         self._root = f"{storage.root.resolve()}/"
-        self._outdated: frozenset[str] = frozenset()
+        self._outdated = self._newer_in_lake()
 
     def mend(self) -> Iterator[Mended]:
         """Do to the lake what it missed; see `storage.journal`."""
         yield from mend(self._journal, {"json": self._storage, "lake": LakeResultStorage(self._lake)}, wrong="lake")
-        self._outdated = frozenset(entry.task_id for entry in self._journal.entries(wrong="json"))
+        self._outdated = self._newer_in_lake()
+
+    def _newer_in_lake(self) -> frozenset[str]:
+        return frozenset(entry.task_id for entry in self._journal.entries(wrong="json"))
 
     def moving(self) -> AbstractContextManager[None]:
         """Say to those who delete that files which were read are on their way into the lake."""

@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import signal
 import sys
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 from lakestore.errors import LakestoreError
 from lakestore.lake import Lake
 from lakestore.migrate.batch import Batch
 from lakestore.migrate.options import Options
+from lakestore.storage import Journal
 
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What a worker is told first. `dsn` comes through the pipe: an argument could be read by anybody."""
+    """What a worker is told first. `dsn` comes through the pipe: an argument could be read by anybody.
+
+    `tree` is the root of a tree of JSON files beside the lake, if there is one.
+    """
 
     root: str
     dsn: str
     claimant: int
     options: Options
+    tree: Path | None = None
 
 
 def main() -> None:
@@ -34,7 +40,7 @@ def main() -> None:
         setup = pipe.recv()
         assert isinstance(setup, Setup)
         try:
-            with Lake.open(setup.root, dsn=setup.dsn, create=False) as lake:
+            with Lake.open(setup.root, dsn=setup.dsn, create=False) as lake, _moving(setup):
                 ledger = lake.parts().catalog.ledger(setup.claimant)
                 while True:
                     jobs = pipe.recv()
@@ -42,3 +48,8 @@ def main() -> None:
                     pipe.send(Batch(lake, ledger, setup.options).run(jobs))
         except LakestoreError as exc:
             pipe.send(exc)
+
+
+def _moving(setup: Setup) -> AbstractContextManager[None]:
+    """What was read may still be committed when the parent is gone: the worker says so itself."""
+    return nullcontext() if setup.tree is None else Journal(setup.tree, Path(setup.root)).moving()

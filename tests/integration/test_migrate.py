@@ -202,20 +202,26 @@ def test_a_dry_run_tells_what_a_run_would_do_and_writes_nothing(lake: Lake, tree
     (tree / "there.json").write_bytes(document(1))
     (tree / "other.json").write_bytes(document(2))
     (tree / "bad.json").write_bytes(b"{")
+    for folder in ("x", "y"):
+        (tree / folder).mkdir()
+        (tree / folder / f"{folder}.json").write_bytes(document(5))
+    (tree / "x" / "twin.json").write_bytes(document(6))
+    (tree / "y" / "twin.json").write_bytes(document(7))
     files = set(lake.root.rglob("*"))
     summary, told = run(lake, tree, dry_run=True)
-    assert told.outcomes() == {
-        "new.json": "would save",
-        "there.json": "same",
-        "other.json": "failed",
-        "bad.json": "failed",
-    }
+    assert summary.outcomes == {"would save": 4, "same": 1, "failed": 3}
+    outcomes = told.outcomes()
+    assert outcomes["new.json"] == "would save" and outcomes["there.json"] == "same"
+    assert outcomes["other.json"] == outcomes["bad.json"] == "failed"
+    assert told.entries[str(tree / "x" / "twin.json")].outcome == "would save"
+    assert "tells them apart" in str(told.entries[str(tree / "y" / "twin.json")].reason)
     assert summary.bytes_before > 0 and summary.bytes_after > 0
     assert set(lake.root.rglob("*")) == files and len(lake.results()) == 2
     with psycopg.connect(dsn) as conn:
         assert conn.execute("SELECT count(*) FROM migrated_files").fetchone() == (0,)
     _, again = run(lake, tree)
-    assert {name: word.replace("would save", "saved") for name, word in told.outcomes().items()} == again.outcomes()
+    expected = {path: entry.outcome.replace("would save", "saved") for path, entry in told.entries.items()}
+    assert {path: entry.outcome for path, entry in again.entries.items()} == expected
 
 
 def test_two_runs_at_once_share_the_work_and_do_no_file_twice(tmp_path: Path, tree: Path, dsn: str) -> None:
@@ -330,6 +336,12 @@ def test_a_catalog_that_goes_away_ends_the_run_and_not_the_files(
         run(lake, tree)
     monkeypatch.undo()
     assert run(lake, tree)[1].outcomes() == {"a.json": "saved"}
+
+
+def test_a_profile_that_nobody_knows_is_refused_before_anything_is_done(lake: Lake, tree: Path) -> None:
+    (tree / "a.json").write_bytes(document(1))
+    with pytest.raises(InvalidInputError, match="no profile 'nope'"):
+        run(lake, tree, profile="nope")
 
 
 @pytest.mark.parametrize(("option", "value"), [("batch_size", 0), ("max_size", 0), ("task_id", "{x}")])
