@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
@@ -408,6 +409,11 @@ class Lake:
         self, exc_type: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def __reduce__(self) -> tuple[Callable[..., Self], tuple[Path]]:
+        """Pickled, as workers get their arguments, it becomes the same lake, opened there for itself."""
+        self._open_catalog()
+        return partial(type(self).open, dsn="" if self.embedded else self.conninfo, create=False), (self.root,)
 
     def __repr__(self) -> str:
         return f"Lake({str(self.root)!r}{', closed' if self._closed else ''})"

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any, Self
 
+import pytest
+
+import lakestore
 from lakestore import Item, Lake
-from lakestore.errors import LakestoreError
+from lakestore.archive import archive
+from lakestore.archive.tarball import archives, opened
+from lakestore.errors import LakestoreError, StorageError
 from lakestore.identity import uuid7
 from lakestore.maintenance.restore import restore
 from lakestore.maintenance.vacuum import vacuum
+from lakestore.migrate import Options, migrate
+from lakestore.migrate.batch import Batch
+from lakestore.migrate.batch import Job as MigrateJob
+from lakestore.migrate.worker import Setup
 from tests.lake_state import backdate, document
 
 
@@ -20,7 +30,8 @@ class Job:
     """A piece of work that may fail or die at any operation.
 
     `change` is what it makes of the results (None: it is gone afterwards). `run` must be safe to call again, also
-    after it succeeded. `whole`: all of it is done or none. Files beside the lake belong below its parent folder.
+    after it succeeded. `whole`: all of it is done or none. `before` are results that `prepare` adds. `check` asserts
+    what else holds at any moment. Files beside the lake belong below its parent folder.
     """
 
     name: str
@@ -28,10 +39,13 @@ class Job:
     change: Mapping[str, bytes | None] = field(default_factory=dict)
     prepare: Callable[[Lake], object] | None = None
     whole: bool = True
+    before: Mapping[str, bytes] = field(default_factory=dict)
+    check: Callable[[Lake], object] = lambda lake: None
 
     def after(self) -> dict[str, bytes]:
         """The results when the work is done."""
-        return {task_id: text for task_id, text in {**BEFORE, **self.change}.items() if text is not None}
+        found = {**BEFORE, **self.before, **self.change}
+        return {task_id: text for task_id, text in found.items() if text is not None}
 
 
 BEFORE = {task_id: document(task_id, version) for task_id, version in [("a", 0), ("b", 1), ("c", 0)]}
@@ -74,6 +88,77 @@ def _leave_files(lake: Lake) -> None:
     backdate(lake)
 
 
+class InProcess:
+    """What `migrate` asks of its pool of workers, done where the faults are: in this process."""
+
+    def __init__(self, setup: Setup, size: int) -> None:
+        self._setup = setup
+        self._todo: list[list[MigrateJob]] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        pass
+
+    @property
+    def busy(self) -> bool:
+        return bool(self._todo)
+
+    @property
+    def has_room(self) -> bool:
+        return not self._todo
+
+    def give(self, batch: list[MigrateJob]) -> None:
+        self._todo.append(batch)
+
+    def answers(self) -> Iterator[tuple[list[MigrateJob], Any]]:
+        batch = self._todo.pop()
+        try:
+            with lakestore.open(self._setup.root, dsn=self._setup.dsn, create=False) as lake:
+                ledger = lake.parts().catalog.ledger(self._setup.claimant)
+                yield batch, Batch(lake, ledger, self._setup.options).run(batch)
+        except LakestoreError as exc:
+            yield batch, exc
+
+
+def _lay_pile(lake: Lake) -> None:
+    pile = lake.root.parent / "pile"
+    pile.mkdir()
+    for task_id, text in PILE.items():
+        (pile / f"{task_id}.json").write_bytes(text)
+
+
+def _migrate(lake: Lake) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lakestore.migrate.run.Pool", InProcess)
+        summary = migrate(lake, [lake.root.parent / "pile"], Options(batch_size=2))
+    if summary.failed:
+        raise StorageError(f"{summary.failed} files were not brought in")
+
+
+def _lay_migrated_pile(lake: Lake) -> None:
+    _lay_pile(lake)
+    _migrate(lake)
+
+
+def _archive(lake: Lake) -> None:
+    kept = [entry for entry in archive(lake, lake.root.parent / "pile", lake.root.parent / "away") if entry.reason]
+    if kept:
+        raise StorageError(f"{kept[0].path} was not put away: {kept[0].reason}")
+
+
+def _nothing_of_the_pile_is_lost(lake: Lake) -> None:
+    """Assert that each source file is where it was, or in an archive that can be read."""
+    there = {path.name: path.read_bytes() for path in (lake.root.parent / "pile").iterdir()}
+    for path in archives(lake.root.parent / "away"):
+        with opened(path) as (_, files):
+            for packed, stream in files:
+                assert there.setdefault(packed.path, text := stream.read()) == text
+    assert there == {f"{task_id}.json": text for task_id, text in PILE.items()}
+
+
+PILE = {task_id: document(task_id, strategy="breakout") for task_id in ("p", "q", "r")}
 _NEW = document("new", strategy="breakout")
 _OTHER = document("b", 2)
 _BATCH = {"b": document("b", 3), "m": document("m", strategy="breakout"), "n": document("n")}
@@ -84,6 +169,8 @@ JOBS = (
     Job("replace", lambda lake: lake.save(_OTHER, task_id="b", replace=True), {"b": _OTHER}),
     Job("delete", _delete, {"a": None}),
     Job("restore", _restore, {"gone": document("gone")}),
+    Job("migrate", _migrate, dict(PILE), _lay_pile, whole=False, check=_nothing_of_the_pile_is_lost),
+    Job("archive", _archive, {}, _lay_migrated_pile, before=PILE, check=_nothing_of_the_pile_is_lost),
     Job("vacuum", lambda lake: vacuum(lake, older_than=timedelta()), prepare=_leave_files),
 )
 BY_NAME = {job.name: job for job in JOBS}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import shutil
 from collections.abc import Iterator
@@ -55,7 +56,7 @@ class Prototype:
         self._admin("CREATE DATABASE {}", self.database)
         with lakestore.open(self.folder / "lake", dsn=make_conninfo(self.postgres, dbname=self.database)) as lake:
             prepare(lake, self.job)
-            check(lake, BEFORE)
+            check(lake, {**BEFORE, **self.job.before})
 
     @contextmanager
     def copy(self, folder: Path) -> Iterator[tuple[Path, str]]:
@@ -80,6 +81,8 @@ class Prototype:
 
 def work(job: str, root: Path, dsn: str, fault: str, at: int, pipe: Connection) -> None:
     """What a child does: the job, disturbed; how it ended goes into the pipe, if it lives to say so."""
+    # Warnings, as of a tombstone that could not be written, are many here.
+    logging.getLogger("lakestore").setLevel(logging.ERROR)
     faults = Faults(root.parent, fault, at)
     with faults.installed(), lakestore.open(root, dsn=dsn, create=False) as lake:
         faults.armed = True
@@ -119,7 +122,7 @@ def cases(ops: tuple[Op, ...]) -> list[tuple[str, int]]:
 
 def judge(job: Job, root: Path, dsn: str, outcome: Outcome) -> None:
     """Assert everything that is promised of a lake in which the job ended so, and that it can be done again."""
-    before, after = BEFORE, job.after()
+    before, after = {**BEFORE, **job.before}, job.after()
     check_files(root)
     with lakestore.open(root, dsn=dsn, create=False) as lake:
         found = settled(lake, before, after, whole=job.whole)
@@ -129,6 +132,7 @@ def judge(job: Job, root: Path, dsn: str, outcome: Outcome) -> None:
             assert found == before, f"what was refused is there: {outcome.message}"
             assert unknown_files(lake) == set() or outcome.fired.kind == "unlink", "a refused save left files"
         check(lake, found)
+        job.check(lake)
         # What was let go stays: the job may be to bring it back.
         tidy(lake, keep=timedelta(days=1))
         check(lake, found)
@@ -136,6 +140,7 @@ def judge(job: Job, root: Path, dsn: str, outcome: Outcome) -> None:
         check(lake, after)
         tidy(lake)
         check(lake, after)
+        job.check(lake)
     check_files(root)
 
 
