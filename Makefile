@@ -5,6 +5,7 @@ VENV ?= .venv
 VENV15 ?= .venv-duckdb15
 VENVFUZZ ?= .venv-fuzz
 FUZZ_SECONDS ?= 3600
+SOAK_SECONDS ?= 900
 BIN = $(VENV)/bin
 ARGS ?=
 # Each process has a Postgres of its own; a file's tests stay in one.
@@ -19,6 +20,7 @@ help:
 	@echo 'make fuzz            fuzz the codec for an hour        (FUZZ_SECONDS=60: a minute)'
 	@echo 'make fuzz-parquet    10,000 damaged data files; the table goes to docs/reliability.md'
 	@echo 'make crash           fail or kill every job at each of its operations; the table goes to docs/reliability.md'
+	@echo 'make soak            crowds, kills and a state machine for a quarter of an hour  (SOAK_SECONDS=60: a minute)'
 	@echo 'make lint types      ruff, mypy                      make check: these and the tests'
 	@echo 'make docs            write docs/cli.md from the help texts'
 	@echo 'make bench-codec     sizes and speeds of the codec, beside what must be reached (ARGS=--quick)'
@@ -86,3 +88,7 @@ fuzz-parquet: $(VENV)/.stamp
 .PHONY: crash
 crash: $(VENV)/.stamp
 	$(BIN)/python -m tests.crash --report docs/reliability.md $(ARGS)
+
+.PHONY: soak
+soak: $(VENV)/.stamp
+	$(BIN)/python -m tests.soak --seconds $(SOAK_SECONDS) --report docs/reliability.md $(ARGS)

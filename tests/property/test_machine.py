@@ -9,6 +9,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from uuid import uuid4
 
+import hypothesis
 import hypothesis.strategies as st
 import psycopg
 import pytest
@@ -179,9 +180,11 @@ class Machine(RuleBasedStateMachine):
         self._admin("DROP DATABASE {} WITH (FORCE)")
 
 
-def run(postgres: str, folder: Path, *, examples: int, steps: int) -> None:
+def run(postgres: str, folder: Path, *, examples: int, steps: int, seed: int | None = None) -> None:
     """Try so many sequences of so many steps at most."""
     machine = type("Machine", (Machine,), {"postgres": postgres, "folder": folder})
+    if seed is not None:
+        hypothesis.seed(seed)(machine)
     run_state_machine_as_test(
         machine,
         settings=settings(

@@ -1,0 +1,134 @@
+"""`make soak`: crowds, killed writers, killed servers and the state machine in turn, until the time is over."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from random import randrange
+
+from hypothesis import settings
+
+from lakestore.catalog.embedded import EmbeddedServer
+from tests.crash import kills
+from tests.crowd import crowd
+from tests.property import test_machine
+from tests.reports import put
+
+MEMBERS = {"own": 3, "shared": 3, "loads": 2, "queries": 2, "upkeep": 1}
+
+
+class Soak:
+    """Lakes below a folder, and what happened to them."""
+
+    def __init__(self, folder: Path, postgres: str, seconds: float) -> None:
+        self._folder, self._postgres = folder, postgres
+        self._end = time.monotonic() + seconds
+        self._rounds = 0
+        self.done: Counter[tuple[str, str]] = Counter()
+        self.refused: Counter[tuple[str, str]] = Counter()
+        self.tallies: dict[str, kills.Tally] = {"killed writers": kills.Tally(), "killed servers": kills.Tally()}
+        self.sequences = 0
+        self.faults: list[str] = []
+
+    def left(self) -> float:
+        """Seconds until the end."""
+        return self._end - time.monotonic()
+
+    def run(self) -> None:
+        """Take turns; what breaks a promise is noted, and the next turn has a lake of its own."""
+        turns: list[Callable[[Path, float], None]] = [
+            self._crowd,
+            self._killed_writers,
+            self._killed_servers,
+            self._machine,
+        ]
+        share = max(10.0, min(60.0, self.left() / 4))
+        while self.left() > 1:
+            turn = turns[self._rounds % len(turns)]
+            self._rounds += 1
+            name = turn.__name__.strip("_").replace("_", " ")
+            begun = time.monotonic()
+            try:
+                turn(self._folder / f"lake{self._rounds}", min(share, max(5.0, self.left())))
+            except Exception as exc:
+                self.faults.append(f"{name}: {type(exc).__name__}: {exc}")
+                print(self.faults[-1], file=sys.stderr)
+            print(f"{name}: {time.monotonic() - begun:.0f} s", file=sys.stderr)
+
+    def _crowd(self, root: Path, seconds: float) -> None:
+        for each in crowd(root, "", seconds, MEMBERS):
+            self.done.update({(each.role, what): count for what, count in each.done.items()})
+            self.refused.update({(each.role, kind): count for kind, count in each.refused.items()})
+
+    def _killed_writers(self, root: Path, seconds: float) -> None:
+        self._add("killed writers", kills.kill_writers(root, "", max(5, int(seconds * 2)), seed=self._rounds))
+
+    def _killed_servers(self, root: Path, seconds: float) -> None:
+        # More often, and the supervisor would give up.
+        number = max(1, min(4, int(seconds / 5)))
+        self._add("killed servers", kills.kill_server(root, number, seed=self._rounds, pause=seconds / number))
+
+    def _add(self, name: str, tally: kills.Tally) -> None:
+        known = self.tallies[name]
+        for field in ("kills", "acknowledged", "in_flight", "committed_in_flight", "refused", "checks"):
+            setattr(known, field, getattr(known, field) + getattr(tally, field))
+
+    def _machine(self, root: Path, seconds: float) -> None:
+        root.mkdir()
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            settings.register_profile("soak", database=None, print_blob=True)
+            settings.load_profile("soak")
+            test_machine.run(self._postgres, root, examples=3, steps=60, seed=randrange(1 << 32))
+            self.sequences += 3
+
+    def report(self, seconds: float) -> str:
+        """What happened, as tables."""
+        lines = [
+            f"Run of {datetime.now(UTC):%Y-%m-%d}, {seconds / 60:.0f} minutes in {self._rounds} turns: "
+            f"{len(self.faults)} broken promises. {self.sequences} sequences of the state machine, up to 60 steps each.",
+            "",
+            "| role in a crowd of " + str(sum(MEMBERS.values())) + " processes | succeeded | refused as expected |",
+            "| --- | --- | --- |",
+        ]
+        for role in MEMBERS:
+            lines.append(f"| {role} | {_counts(self.done, role)} | {_counts(self.refused, role)} |")
+        lines += ["", "| | kills | acknowledged | under way when killed | refused | whole checks |", "| --- " * 6 + "|"]
+        for name, tally in self.tallies.items():
+            under_way = f"{tally.in_flight:,} ({tally.committed_in_flight:,} done)"
+            counts = f"{tally.kills:,} | {tally.acknowledged:,} | {under_way} | {tally.refused:,} | {tally.checks:,}"
+            lines.append(f"| {name} | {counts} |")
+        return "\n".join(lines)
+
+
+def _counts(counter: Counter[tuple[str, str]], role: str) -> str:
+    return ", ".join(f"{count:,} {what}" for (of, what), count in sorted(counter.items()) if of == role) or "–"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Soak for so many seconds; return 1 where a promise was broken."""
+    parser = argparse.ArgumentParser(prog="make soak", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=900.0)
+    parser.add_argument("--work", type=Path, help="folder for the lakes; a temporary one by default")
+    parser.add_argument("--report", type=Path, help="file to put the tables into")
+    given = parser.parse_args(arguments)
+    begun = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="lakestore-soak-", dir=given.work) as name:
+        with EmbeddedServer.attach(Path(name, "catalog")) as server:
+            soak = Soak(Path(name), server.conninfo, given.seconds)
+            soak.run()
+    text = soak.report(time.monotonic() - begun)
+    print(text)
+    if given.report is not None:
+        put(given.report, "soak", text)
+    return 1 if soak.faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
