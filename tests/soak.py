@@ -92,7 +92,7 @@ class Soak:
         """What happened, as tables."""
         lines = [
             f"Run of {datetime.now(UTC):%Y-%m-%d}, {seconds / 60:.0f} minutes in {self._rounds} turns: "
-            f"{len(self.faults)} broken promises. {self.sequences} sequences of the state machine, up to 60 steps each.",
+            f"{len(self.faults)} broken promises. {self.sequences} sequences of the state machine, of 60 steps.",
             "",
             "| role in a crowd of " + str(sum(MEMBERS.values())) + " processes | succeeded | refused as expected |",
             "| --- | --- | --- |",

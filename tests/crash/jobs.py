@@ -171,6 +171,6 @@ JOBS = (
     Job("restore", _restore, {"gone": document("gone")}),
     Job("migrate", _migrate, dict(PILE), _lay_pile, whole=False, check=_nothing_of_the_pile_is_lost),
     Job("archive", _archive, {}, _lay_migrated_pile, before=PILE, check=_nothing_of_the_pile_is_lost),
-    Job("vacuum", lambda lake: vacuum(lake, older_than=timedelta()), prepare=_leave_files),
+    Job("vacuum", lambda lake: vacuum(lake, older_than=timedelta()), prepare=_leave_files, whole=False),
 )
 BY_NAME = {job.name: job for job in JOBS}
