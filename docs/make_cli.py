@@ -23,7 +23,7 @@ Made from the help texts by `make docs`; a test keeps it so.
   `LAKESTORE_CONFIG` names, with the keys `lake`, `dsn`, `format`), which beats the default. What engines write to is
   set in the same way: `RESULT_STORAGE_MODE`, `RESULT_STORAGE_PRIMARY`, `RESULT_STORAGE_VERIFY_READS`,
   `RESULT_STORAGE_JSON_ROOT`, `RESULT_STORAGE_JSON_PATTERN` (keys `mode`, `primary`, `verify_reads`, `json_root`,
-  `json_pattern`; see `ResultManager.from_env`).
+  `json_pattern`; [cutover.md](cutover.md) tells what they do).
 - `--format json` prints one array of objects, one a line, keys as in the table's heading or named below. Times are
   ISO 8601 text in UTC, numbers keep their digits, and NaN and the infinities, which JSON lacks, are the texts
   `"NaN"`, `"Infinity"`, `"-Infinity"`. `--format csv` has a header; a missing value is empty, an empty text is `""`.

@@ -166,10 +166,11 @@ def _tell(summary: Summary, dry_run: bool) -> None:
     lines += [f"{count:>9,} {_DID[outcome]}" for outcome in _DID if (count := summary.outcomes[outcome])]
     if summary.bytes_before and summary.bytes_after:
         shrunk = 100 - 100 * summary.bytes_after / summary.bytes_before
+        change = f"{shrunk:.1f} % less" if shrunk >= 0 else f"{-shrunk:.1f} % more"
         verb = "would take" if dry_run else "take"
         lines.append(
             f"{summary.results:,} results of {summary.bytes_before:,} bytes of JSON {verb} "
-            f"{summary.bytes_after:,} bytes ({shrunk:.1f} % less)"
+            f"{summary.bytes_after:,} bytes ({change})"
         )
     if summary.mended:
         lines.append(f"{summary.mended:,} results mended, of which the lake had missed something")

@@ -121,9 +121,9 @@ class DualResultStorage:
             entry = self.journal.get(task_id)
             first = self._side if entry is None else entry.right
             here, there = stored(self.storages[first], task_id), None
-            if entry is None and (here is None or replace):
+            if replace or (entry is None and here is None):
                 there = self._if_reached(OTHER[first], task_id)
-                if here is None and there is not None and there != source.text and not replace:
+                if not replace and there is not None and there != source.text:
                     raise AlreadyExistsError(
                         f"result {task_id!r} is already in the {OTHER[first]} with other content; nothing was saved: "
                         "choose another task_id, or replace it (replace=True)"
@@ -195,8 +195,9 @@ class DualResultStorage:
             entry = self.journal.get(task_id)
             first = self._side if entry is None else entry.right
             here = stored(self.storages[first], task_id)
-            there = self._if_reached(OTHER[first], task_id) if entry is None else None
-            if here is None and there is None and not (entry is None and self._is_away()):
+            there = self._if_reached(OTHER[first], task_id)
+            # Where there is an entry, the first side is right: what the other one still has was deleted.
+            if here is None and (entry is not None or (there is None and not self._is_away())):
                 raise NotFoundError(f"result {task_id!r} is neither in the {first} nor in the {OTHER[first]}")
             old = [text for text in (here, there) if text is not None]
             note = self._note(task_id, first, "delete", entry, old)

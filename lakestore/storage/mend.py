@@ -67,8 +67,8 @@ def even_out(entry: Entry, storages: Mapping[Side, ResultStorage]) -> None:
         return
     if there and sha256(there).hexdigest() not in entry.old:
         raise ConflictError(
-            f"result {entry.task_id!r} has a version in the {entry.wrong} that the {entry.right} never had; load both, "
-            "and save the one that counts in both, each with the storage of its own"
+            f"result {entry.task_id!r} has a version in the {entry.wrong} that the {entry.right} never had; "
+            "save the one that counts with replace=True in mode dual"
         )
     if text is None:
         wrong.delete_result(entry.task_id)
