@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -37,6 +38,7 @@ class _File:
     Attributes:
         results: task id → SHA-256 of what is in the lake.
         waiting: documents that were read and not saved yet; ended: there are no further ones.
+        gone: it was removed after it was found, as an engine removes what it deletes.
         recorded: its end is in the ledger.
     """
 
@@ -50,6 +52,7 @@ class _File:
     after: int = 0
     waiting: int = 0
     ended: bool = False
+    gone: bool = False
     recorded: bool = False
 
     def finished(self, more: Mapping[str, str] | None = None) -> Finished:
@@ -80,6 +83,8 @@ class _File:
         """The file's entry in the report."""
         order: tuple[Word, ...] = ("would replace", "would save", "replaced", "saved", "same")
         word = next((word for word in order if word in self.words), None)
+        if self.gone:
+            return Entry(self.job.found.path, "skipped", "it was removed meanwhile", seconds=seconds)
         return Entry(
             self.job.found.path,
             "failed" if self.problems else word or "skipped",
@@ -150,6 +155,7 @@ class Batch:
         for document in file.reader.documents():
             self._add(file, document)
         if file.reader.problem is not None:
+            file.gone = not job.found.named and not os.path.lexists(job.found.path)
             file.refuse(None, file.reader.problem)
         file.ended = True
 
