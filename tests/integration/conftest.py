@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -121,3 +123,14 @@ def open_catalog(dsn: str, lake_id: UUID) -> Iterator[Callable[..., Catalog]]:
 @pytest.fixture
 def catalog(open_catalog: Callable[..., Catalog]) -> Catalog:
     return open_catalog()
+
+
+@pytest.fixture
+def beside_a_tree(tmp_path: Path, dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work in a folder of its own, where the settings name a lake, its catalog and a tree of JSON files."""
+    for name in [name for name in os.environ if name.startswith(("LAKESTORE_", "RESULT_STORAGE_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("LAKESTORE_DSN", dsn)
+    monkeypatch.setenv("RESULT_STORAGE_JSON_ROOT", "tree")
+    monkeypatch.chdir(tmp_path)

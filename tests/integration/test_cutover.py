@@ -36,7 +36,7 @@ def tell(*words):
 with ResultManager.from_env() as storage:
     n = 0
     while not (stop.exists() and n >= 8):
-        if n >= 32:
+        if n >= 16:
             # Enough to look at; it stays until it is stopped.
             time.sleep(0.05)
             continue

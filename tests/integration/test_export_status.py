@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,18 +19,8 @@ from lakestore.testing import START, run
 NOWHERE = "postgresql://127.0.0.1:1/nowhere?connect_timeout=1"
 
 
-@pytest.fixture(autouse=True)
-def settings(tmp_path: Path, dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in os.environ if name.startswith(("LAKESTORE_", "RESULT_STORAGE_"))]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("LAKESTORE_DSN", dsn)
-    monkeypatch.setenv("RESULT_STORAGE_JSON_ROOT", "tree")
-    monkeypatch.chdir(tmp_path)
-
-
 @pytest.fixture
-def lake(tmp_path: Path) -> Iterator[Lake]:
+def lake(beside_a_tree: None) -> Iterator[Lake]:
     with lakestore.open() as opened:
         yield opened
 
@@ -195,7 +184,7 @@ def test_the_exit_code_tells_whether_the_next_phase_can_begin(
     assert call("status")[0] == 3
 
 
-def test_without_a_lake_it_says_so_and_makes_none(call: Call) -> None:
+def test_without_a_lake_it_says_so_and_makes_none(beside_a_tree: None, call: Call) -> None:
     Path("tree").mkdir()
     code, out, _ = call("status", "--lake", "none")
     assert code == 1 and "there is no lake yet, 'lakestore init' makes one" in out

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,13 +18,7 @@ NOWHERE = "postgresql://127.0.0.1:1/nowhere?connect_timeout=1"
 
 
 @pytest.fixture
-def lake(tmp_path: Path, dsn: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lake]:
-    for name in [name for name in os.environ if name.startswith(("LAKESTORE_", "RESULT_STORAGE_"))]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("LAKESTORE_DSN", dsn)
-    monkeypatch.setenv("RESULT_STORAGE_JSON_ROOT", "tree")
-    monkeypatch.chdir(tmp_path)
+def lake(beside_a_tree: None) -> Iterator[Lake]:
     with lakestore.open() as opened:
         yield opened
 
