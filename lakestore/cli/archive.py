@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from typing import Any
 
@@ -64,7 +65,7 @@ def pack(source: str, to: str, dry_run: bool, keep: bool, task_id: str, quiet: b
     size = 0
     with open_lake(config()) as lake:
         entries = library.archive(lake, source, to, migrate.Options(task_id=task_id), dry_run=dry_run, keep=keep)
-        with doing("comparing with the lake and packing"):
+        with doing("comparing with the lake and packing") if quiet else contextlib.nullcontext():
             for entry in entries:
                 counts[entry.outcome] += 1
                 if entry.outcome == "kept":

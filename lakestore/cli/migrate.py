@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _SIZE = re.compile(r"(\d+)\s*([kmg]?)b?", re.IGNORECASE)
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
+_NAMED = 50
+"""Files that fail are named on the terminal up to this many."""
 _DID = {
     "saved": "saved",
     "replaced": "replaced, changed since they were migrated",
@@ -124,6 +126,7 @@ def migrate(
             workers=workers,
             fail_fast=fail_fast,
             tree=tree_of(settings),
+            leave_out=[] if report is None else [report],
             observer=_Terminal(advance, written),
         )
     _tell(summary, dry_run)
@@ -139,6 +142,7 @@ class _Terminal:
         self._advance = advance
         self._report = report
         self._waits = False
+        self._failed = 0
 
     def planned(self, files: int, size: int) -> None:
         self._advance.start(files, size)
@@ -147,7 +151,11 @@ class _Terminal:
         if self._report is not None:
             self._report.add(entry)
         if entry.outcome == "failed":
-            self._advance.tell(f"failed {entry.path}: {entry.reason}")
+            self._failed += 1
+            if self._failed <= _NAMED:
+                self._advance.tell(f"failed {entry.path}: {entry.reason}")
+            elif self._failed == _NAMED + 1:
+                self._advance.tell("further files that fail are counted; --report FILE names all of them")
         if size is not None:
             self._advance.advance(size)
 

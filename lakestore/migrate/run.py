@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -21,7 +21,7 @@ from lakestore.codec import known as profiles
 from lakestore.errors import LakestoreError
 from lakestore.lake import Lake
 from lakestore.migrate.batch import Job, taken
-from lakestore.migrate.find import find
+from lakestore.migrate.find import Found, find
 from lakestore.migrate.options import Entry, Options
 from lakestore.migrate.plan import batches, is_done, plan
 from lakestore.migrate.pool import Died, Pool
@@ -87,6 +87,7 @@ def migrate(
     workers: int = 1,
     fail_fast: bool = False,
     tree: JsonResultStorage | None = None,
+    leave_out: Collection[str | os.PathLike[str]] = (),
     observer: Observer | None = None,
 ) -> Summary:
     """Bring JSON results into a lake; the files are only read.
@@ -103,6 +104,7 @@ def migrate(
         fail_fast: stop at the first file that fails.
         tree: where engines keep JSON files beside the lake: what the lake missed of it is mended, and what it deleted
             meanwhile does not come back.
+        leave_out: files that are not taken wherever they are found, such as the report of an earlier run.
         observer: is told of each file.
 
     Raises:
@@ -114,7 +116,9 @@ def migrate(
         # A profile that nobody knows is no fault of the files.
         profiles.named(options.profile, profiles.known(lake.root / layout.PROFILES))
     beside = None if tree is None else Tree(tree, lake)
-    return _Run(lake, options, workers, fail_fast, beside, observer or _Nobody()).run(sources, pattern)
+    out = {os.path.realpath(path) for path in leave_out}
+    files = (found for found in find(sources, pattern=pattern) if found.path not in out)
+    return _Run(lake, options, workers, fail_fast, beside, observer or _Nobody()).run(files)
 
 
 class _Nobody:
@@ -157,14 +161,14 @@ class _Run:
         self._promised: dict[str, str] = {}
         self._fatal: LakestoreError | None = None
 
-    def run(self, sources: Sequence[str | os.PathLike[str]], pattern: str | None) -> Summary:
+    def run(self, files: Iterable[Found]) -> Summary:
         begun = time.monotonic()
         if self._tree is None or self._options.dry_run:
-            self._bring(sources, pattern)
+            self._bring(files)
         else:
             self._mend(self._tree)
             with self._tree.moving():
-                self._bring(sources, pattern)
+                self._bring(files)
             self._mend(self._tree)
         self._summary.seconds = time.monotonic() - begun
         if self._fatal is not None:
@@ -179,9 +183,9 @@ class _Run:
             else:
                 self._summary.unmended.append(str(done.error))
 
-    def _bring(self, sources: Sequence[str | os.PathLike[str]], pattern: str | None) -> None:
+    def _bring(self, files: Iterable[Found]) -> None:
         jobs: list[Job] = []
-        for item in plan(find(sources, pattern=pattern), self._ledger, self._options, self._tree):
+        for item in plan(files, self._ledger, self._options, self._tree):
             if isinstance(item, Job):
                 jobs.append(item)
             else:

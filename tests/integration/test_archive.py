@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import json
 import os
@@ -17,7 +18,7 @@ import lakestore
 from lakestore import Lake
 from lakestore.archive import Entry, archive, archives, manifest_of, restore
 from lakestore.archive.tarball import check
-from lakestore.errors import ConflictError, CorruptFileError, InvalidInputError, NotFoundError
+from lakestore.errors import ConflictError, CorruptFileError, InvalidInputError, NotFoundError, StorageError
 from lakestore.migrate import Options
 
 
@@ -241,6 +242,29 @@ def test_an_archive_that_does_not_read_back_removes_nothing(
         list(archive(lake, tree, tmp_path / "away"))
     assert set(contents(tree)) == {"sma/a.json"} and archives(tmp_path / "away") == []
     assert [path.name for path in (tmp_path / "away" / "sma").iterdir()] == []
+
+
+def test_a_full_disk_removes_nothing_and_leaves_nothing(
+    lake: Lake, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lakestore.archive import tarball
+
+    saved(lake, tree, "sma/a.json", document(1))
+    before = contents(tree)
+
+    sync = os.fsync
+
+    def full(fd: int) -> None:
+        if os.readlink(f"/proc/self/fd/{fd}").endswith(".tmp"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        sync(fd)
+
+    monkeypatch.setattr(tarball.os, "fsync", full)
+    with pytest.raises(StorageError, match=r"'sma', 2024-05: No space left"):
+        list(archive(lake, tree, tmp_path / "away"))
+    assert contents(tree) == before and list((tmp_path / "away" / "sma").iterdir()) == []
+    monkeypatch.undo()
+    assert {outcome for outcome, _ in outcomes(archive(lake, tree, tmp_path / "away")).values()} == {"archived"}
 
 
 def test_a_damaged_archive_is_named_and_puts_nothing_back(lake: Lake, tree: Path, tmp_path: Path) -> None:
