@@ -391,6 +391,62 @@ WHERE s.write_id = %(write_id)s
 ORDER BY f.table_name, f.strategy, f.file_id DESC
 
 
+-- Compaction: files of many results in the place of others.
+
+-- name: strategies_of_files
+SELECT DISTINCT strategy FROM data_files WHERE let_go_at IS NULL AND strategy > %(after)s ORDER BY strategy LIMIT %(limit)s
+
+-- name: compactable_files
+SELECT f.file_id, f.path, f.table_name, f.strategy, f.run_date, f.rows, f.bytes, f.sha256,
+       EXISTS (SELECT FROM dead_rows d WHERE d.file_id = f.file_id)
+FROM data_files f
+WHERE f.let_go_at IS NULL AND f.strategy = %(strategy)s AND (%(table)s::text IS NULL OR f.table_name = %(table)s::text)
+ORDER BY f.table_name, f.run_date, f.file_id
+
+-- name: living_rows
+SELECT s.file_id, s.write_id, s.task_id, s.first_row, s.rows
+FROM result_files s JOIN backtest_results r USING (write_id)
+WHERE s.file_id = ANY (%(file_ids)s) ORDER BY s.file_id, s.first_row, s.rows
+
+-- name: living_places
+SELECT r.write_id, encode(r.sha256, 'hex'), f.path, f.table_name, f.strategy, s.first_row, s.rows, f.sha256, f.bytes
+FROM backtest_results r JOIN result_files s USING (write_id) JOIN data_files f USING (file_id)
+WHERE r.write_id = ANY (%(write_ids)s) AND f.let_go_at IS NULL ORDER BY f.file_id
+
+-- name: find_file
+SELECT pg_is_in_recovery(), EXISTS (SELECT FROM data_files WHERE path = %(path)s)
+
+-- name: lock_versions
+SELECT count(*) FROM (
+    SELECT FROM backtest_results WHERE write_id = ANY (%(write_ids)s) ORDER BY task_id FOR UPDATE
+) AS locked
+
+-- name: lock_live_files
+SELECT count(*) FROM (
+    SELECT FROM data_files WHERE file_id = ANY (%(file_ids)s) AND let_go_at IS NULL ORDER BY file_id FOR UPDATE
+) AS locked
+
+-- name: let_compacted_go
+UPDATE data_files SET let_go_at = now() WHERE file_id = ANY (%(file_ids)s)
+
+-- name: resize_results
+-- The share of each file that falls to a result, as layout.share has it.
+UPDATE backtest_results r SET file_size = t.size
+FROM (
+    SELECT s.write_id, sum(CASE WHEN f.rows = 0 THEN f.bytes ELSE
+        f.bytes * (s.first_row + s.rows) / f.rows - f.bytes * s.first_row / f.rows END) AS size
+    FROM result_files s JOIN data_files f USING (file_id)
+    WHERE s.write_id = ANY (%(write_ids)s) AND f.let_go_at IS NULL GROUP BY s.write_id
+) AS t
+WHERE r.write_id = t.write_id
+
+-- name: move_results
+UPDATE backtest_results SET run_date = %(run_date)s WHERE write_id = ANY (%(write_ids)s) AND run_date <> %(run_date)s
+
+-- name: coarsen_lake
+UPDATE lake SET partition = %(partition)s
+
+
 -- Rebuild: the catalog made anew from the files.
 
 -- name: rebuild_state

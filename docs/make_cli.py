@@ -50,6 +50,10 @@ SCHEMAS = {
         "(results), `json_bytes`, `lake_bytes`, `lake_json_bytes`, `named` (object: the first task ids of `only_json`, "
         "`only_lake`, `differing`), `next`, `back` (sentences), `ready` (boolean)"
     ),
+    "compact": (
+        "`table`, `strategy`, `run_date`, `files` and `bytes` (before), `into` and `into_bytes` (after; 0 in a dry "
+        "run), `problem` (why they were left)"
+    ),
     "vacuum": "`path`, `bytes`, `why` (`let go` or `leftover`)",
     "verify": "`task_id`, `bytes` (of its JSON), `problem`; only results that are not exact",
     "restore": (

@@ -132,6 +132,23 @@ class Files:
         finally:
             os.close(fd)
 
+    def replace(self, name: str, data: Bytes) -> None:
+        """Put a file in the place of one that is there, durably; at any moment one of both is there.
+
+        Raises:
+            StorageError: the old one stands, or the new one, which a power loss may still undo.
+        """
+        folder, _, base = name.rpartition("/")
+        temp = f"{folder}/.{base}.{secrets.token_hex(4)}.tmp"
+        try:
+            self._create(temp, data)
+            self._rename(temp, name)
+            self._sync_folder(folder)
+        except OSError as exc:
+            with contextlib.suppress(OSError):
+                os.unlink(self.path(temp))
+            raise StorageError(f"cannot write {self.path(name)}: {exc.strerror or exc}") from exc
+
     def read(self, name: str) -> bytes:
         """The bytes of a file.
 

@@ -75,8 +75,7 @@ def make(root: Path, *, partition: Partition, numbers: Numbers, exist_ok: bool) 
         missing = [path for path in (folder, *folder.parents) if not path.exists()]
         folder.mkdir(parents=True, exist_ok=True)
         with temporary.open("x", encoding="utf-8") as stream:
-            value = {"format": home.format, "lake_id": str(home.lake_id), "partition": partition, "numbers": numbers}
-            stream.write(json.dumps(value) + "\n")
+            stream.write(text_of(home))
             stream.flush()
             os.fsync(stream.fileno())
         try:
@@ -100,6 +99,17 @@ def make(root: Path, *, partition: Partition, numbers: Numbers, exist_ok: bool) 
     if found is None:
         raise NotFoundError(f"the lake in {root} was removed while it was made; try again")
     return found, found.lake_id == home.lake_id
+
+
+def text_of(home: Home) -> str:
+    """What stands in a lake's file."""
+    value = {
+        "format": home.format,
+        "lake_id": str(home.lake_id),
+        "partition": home.partition,
+        "numbers": home.numbers,
+    }
+    return json.dumps(value) + "\n"
 
 
 def holds_data(root: Path) -> bool:

@@ -24,6 +24,8 @@ _FIELDS = (
 )
 _SCHEMA = pa.schema([parquet.field(*item) for item in _FIELDS])
 _ENVELOPE = 6
+ROW_GROUP = 128
+"""Rows of a row group of a compacted file: envelopes are large, and mostly one is looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +79,12 @@ def row_of(
     return Row(info.task_id, info.status, info.created_at, record, envelope)
 
 
-def to_buffer(rows: Sequence[Row]) -> pa.Buffer:
-    """The bytes of a `results` file."""
+def to_buffer(rows: Sequence[Row], *, compacted: bool = False) -> pa.Buffer:
+    """The bytes of a `results` file.
+
+    Args:
+        compacted: the file bears no save's name; it is written to be read in parts.
+    """
     columns: dict[str, list[Any]] = {
         "task_id": [row.task_id for row in rows],
         "status": [row.status for row in rows],
@@ -87,7 +93,11 @@ def to_buffer(rows: Sequence[Row]) -> pa.Buffer:
         "envelope": [row.envelope for row in rows],
     }
     arrays = [pa.array(columns[name], kind) for name, kind, _ in _FIELDS]
-    return parquet.to_buffer(pa.Table.from_arrays(arrays, schema=_SCHEMA))
+    table = pa.Table.from_arrays(arrays, schema=_SCHEMA)
+    if not compacted:
+        return parquet.to_buffer(table)
+    versions = [(row.write_id, 1) for row in rows]
+    return parquet.to_buffer(table, versions=versions, groups=parquet.row_groups([1] * len(rows), ROW_GROUP))
 
 
 def envelope_of(columns: Mapping[int, pa.Array], where: str) -> bytes:

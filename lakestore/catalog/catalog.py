@@ -9,6 +9,7 @@ from typing import Final
 from uuid import UUID
 
 from lakestore.catalog import columns, commits, reads, schema, snapshot
+from lakestore.catalog.compaction import Compaction
 from lakestore.catalog.connect import Connection, Connections
 from lakestore.catalog.ledger import Ledger
 from lakestore.catalog.rebuild import Rebuild
@@ -48,12 +49,16 @@ class Catalog:
     Attributes:
         upkeep: what vacuum, sync, verify, compact and restore ask of it.
         rebuild: how it is made anew from the files.
+        compaction: how new files take the place of old ones.
+        partition: how coarse the lake's partitions were when it was opened.
     """
 
-    def __init__(self, connections: Connections) -> None:
+    def __init__(self, connections: Connections, partition: Partition) -> None:
         self._connections = connections
+        self.partition = partition
         self.upkeep = Upkeep(connections)
         self.rebuild = Rebuild(connections)
+        self.compaction = Compaction(connections)
         self._known = columns.Known()
 
     @classmethod
@@ -73,7 +78,7 @@ class Catalog:
         Args:
             conninfo: a DSN, as a URL or as `key=value` pairs.
             lake_id: the id that stands in the lake's directory.
-            partition, numbers: how the lake is told to store; the catalog must say the same.
+            partition, numbers: how the lake is told to store; of numbers the catalog must say the same.
             where: what messages call a catalog behind a socket, such as the lake's path.
             create: whether an empty database may be made a catalog.
             rebuild: whether one may be opened that is not rebuilt to the end.
@@ -84,11 +89,11 @@ class Catalog:
         connections = Connections(conninfo, where=where)
         try:
             identity = schema.LakeIdentity(lake_id, partition, numbers)
-            schema.prepare(connections, identity, create=create, rebuild=rebuild)
+            found = schema.prepare(connections, identity, create=create, rebuild=rebuild)
         except BaseException:
             connections.close()
             raise
-        return cls(connections)
+        return cls(connections, found)
 
     @property
     def place(self) -> str:

@@ -8,8 +8,8 @@ gets the lock next: the transaction has ended then, and its write is there or is
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import Final, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeAlias, TypeVar
 from uuid import UUID
 
 import psycopg
@@ -24,6 +24,7 @@ T = TypeVar("T")
 RESOLVE_SECONDS: Final = 15.0
 """How long the end of a commit is looked for before it is called unknown."""
 _COLLISIONS: Final = 3
+_Find: TypeAlias = tuple[str, Mapping[str, Any]]
 
 
 def lock_key(write_id: UUID) -> int:
@@ -37,6 +38,7 @@ def transact(
     work: Callable[[Connection], tuple[T, UUID | None]],
     *,
     find: str,
+    found_by: Mapping[str, Any] | None = None,
 ) -> T:
     """Run `work` in one transaction and return its value; on return the transaction is durable.
 
@@ -46,6 +48,7 @@ def transact(
             write whose lock it took, or None if nothing is to be committed. It is called again after a
             collision, or after a connection that was lost with nothing done.
         find: name of the query that tells whether the write is in.
+        found_by: its parameters beside the write.
 
     Raises:
         CommitUnknownError: the connection was lost around COMMIT, and no other one could tell the end.
@@ -70,7 +73,7 @@ def transact(
                 return value
         except psycopg.Error as exc:
             if write_id is not None:
-                if _resolve(connections, what, write_id, find, exc):
+                if _resolve(connections, what, write_id, (find, {"write_id": write_id, **(found_by or {})}), exc):
                     return value
                 if lost:
                     raise CatalogError(
@@ -94,7 +97,7 @@ def transact(
                 raise translate(exc, what=what, place=connections.place) from exc
 
 
-def _resolve(connections: Connections, what: str, write_id: UUID, find: str, cause: psycopg.Error) -> bool:
+def _resolve(connections: Connections, what: str, write_id: UUID, find: _Find, cause: psycopg.Error) -> bool:
     """Say whether the write is in; if it is not, it never will be.
 
     Raises:
@@ -119,13 +122,13 @@ def _resolve(connections: Connections, what: str, write_id: UUID, find: str, cau
     ) from problem
 
 
-def _look(connections: Connections, write_id: UUID, find: str, seconds: float) -> bool | None:
+def _look(connections: Connections, write_id: UUID, find: _Find, seconds: float) -> bool | None:
     """Say whether the write is in; None if this server cannot know (a standby may lag behind)."""
     q = queries()
     with connections.take() as conn, conn.transaction(force_rollback=True):
         conn.execute(q["lock_patience"], {"milliseconds": str(max(1, int(seconds * 1000)))})
         conn.execute(q["lock_write"], {"lock": lock_key(write_id)})
-        row = conn.execute(q[find], {"write_id": write_id}).fetchone()
+        row = conn.execute(q[find[0]], find[1]).fetchone()
     if row is None or row[0]:
         return None
     return bool(row[1])

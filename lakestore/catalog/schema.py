@@ -25,7 +25,7 @@ class LakeIdentity:
     numbers: Numbers
 
 
-def prepare(connections: Connections, identity: LakeIdentity, *, create: bool, rebuild: bool = False) -> None:
+def prepare(connections: Connections, identity: LakeIdentity, *, create: bool, rebuild: bool = False) -> Partition:
     """See to it that the database holds this lake's catalog in the present schema version.
 
     An empty database gets the schema, an older one is upgraded, each in one transaction and by one process.
@@ -34,17 +34,20 @@ def prepare(connections: Connections, identity: LakeIdentity, *, create: bool, r
         create: whether an empty database may be made a catalog.
         rebuild: whether one may be used that is not rebuilt to the end.
 
+    Returns:
+        How the lake is partitioned by now: compaction may have made it coarser.
+
     Raises:
         CatalogError: another lake's catalog, a newer one, none or an unfinished one, or not reachable.
     """
 
-    def work(conn: Connection) -> None:
+    def work(conn: Connection) -> Partition:
         present = max(migrations())
         if _version(conn, connections.place) != present:
             _change(conn, identity, create=create, present=present, place=connections.place)
-        _check(conn, identity, connections.place, rebuild=rebuild)
+        return _check(conn, identity, connections.place, rebuild=rebuild)
 
-    connections.run("open the catalog", work)
+    return connections.run("open the catalog", work)
 
 
 def _version(conn: Connection, place: str) -> int:
@@ -110,11 +113,12 @@ def _create(conn: Connection, identity: LakeIdentity, present: int, place: str) 
     )
 
 
-def _check(conn: Connection, identity: LakeIdentity, place: str, *, rebuild: bool) -> None:
+def _check(conn: Connection, identity: LakeIdentity, place: str, *, rebuild: bool) -> Partition:
     row = conn.execute(queries()["lake"]).fetchone()
     if row is None:
         raise CatalogError(f"the catalog at {place} does not say whose it is (its table lake is empty): restore it")
-    lake_id, format_version, partition, numbers, state, switched_off = row
+    lake_id, format_version, _, numbers, state, switched_off = row
+    partition: Partition = row[2]
     if lake_id != identity.lake_id:
         raise CatalogError(
             f"the catalog at {place} belongs to lake {lake_id}, not to lake {identity.lake_id}: "
@@ -125,10 +129,10 @@ def _check(conn: Connection, identity: LakeIdentity, place: str, *, rebuild: boo
             f"lake {lake_id} has format version {format_version}, this lakestore knows {FORMAT_VERSION}: "
             "upgrade lakestore"
         )
-    if (partition, numbers) != (identity.partition, identity.numbers):
+    if numbers != identity.numbers:
         raise CatalogError(
-            f"lake {lake_id} is partitioned by {identity.partition} with {identity.numbers} numbers, its catalog at "
-            f"{place} says {partition} and {numbers}: one of the two is an old copy"
+            f"lake {lake_id} has {identity.numbers} numbers, its catalog at {place} says {numbers}: "
+            "one of the two is an old copy"
         )
     if state != "ready" and not rebuild:
         raise CatalogError(
@@ -144,3 +148,4 @@ def _check(conn: Connection, identity: LakeIdentity, place: str, *, rebuild: boo
             if switched_off == ["synchronous_commit"]
             else "a power loss can damage the catalog or lose what was saved",
         )
+    return partition

@@ -13,6 +13,7 @@ import click
 from lakestore.cli import exits
 from lakestore.cli.archive import archive
 from lakestore.cli.catalog import catalog
+from lakestore.cli.compact import compact
 from lakestore.cli.delete import delete
 from lakestore.cli.doctor import doctor
 from lakestore.cli.export import export
@@ -61,7 +62,7 @@ def cli() -> None:
 
 for _command in (
     init, save, migrate, inspect, load, results, sql, tables, profiles, files, delete, restore, export, status, verify,
-    vacuum, archive, doctor, catalog,
+    compact, vacuum, archive, doctor, catalog,
 ):  # fmt: skip
     cli.add_command(_command)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 import numpy.typing as npt
@@ -59,7 +60,9 @@ _LAYOUTS: dict[tuple[Any, ...], _Layout] = {}
 """By table, number of rows (its power of two), the column to sort by and the physical columns."""
 
 
-def data_file(results: Sequence[Rows], table: LakeTable, used: Iterable[int]) -> pa.Buffer:
+def data_file(
+    results: Sequence[Rows], table: LakeTable, used: Iterable[int], *, versions: Sequence[UUID] = ()
+) -> pa.Buffer:
     """The bytes of a data file: the rows of each result together, the results in the order given.
 
     Within a result rows of one symbol stand together where that is smaller; `_pos` keeps their places.
@@ -67,6 +70,7 @@ def data_file(results: Sequence[Rows], table: LakeTable, used: Iterable[int]) ->
     Args:
         results: each with another task id.
         used: field ids of the lake table's columns that the footer is to describe.
+        versions: the version of each result, for a file that bears no save's name; it is written to be read in parts.
     """
     counts = [rows.count for rows in results]
     columns: Columns = [
@@ -79,12 +83,14 @@ def data_file(results: Sequence[Rows], table: LakeTable, used: Iterable[int]) ->
     def written(columns: Columns, choice: Choice) -> pa.Buffer:
         schema = pa.schema([field for field, _ in columns])
         made = pa.Table.from_arrays([array for _, array in columns], schema=schema)
-        return parquet.to_buffer(made, own, key=table.key, choice=choice)
+        groups = parquet.row_groups(counts) if versions else ()
+        named = list(zip(versions, counts, strict=True)) if versions else ()
+        return parquet.to_buffer(made, own, key=table.key, choice=choice, versions=named, groups=groups)
 
     rows = sum(counts)
     by = proposed(columns, counts)
     kinds = ((item.name, array.type) for item, array in columns)
-    like = (table.key, len(counts) > 1, rows.bit_length(), by, *kinds)
+    like = (table.key, len(counts) > 1, bool(versions), rows.bit_length(), by, *kinds)
     known = _LAYOUTS.get(like)
     if known is not None and known.left > 0:
         known.left -= 1
@@ -92,7 +98,9 @@ def data_file(results: Sequence[Rows], table: LakeTable, used: Iterable[int]) ->
         data = written(moved, known.choice)
         if len(data) <= _WORSE * known.bytes_a_row * rows:
             return data
-    columns, choice, sorted_ = _chosen(columns, by, counts)
+    # What is to last for years is worth trials with a whole row group.
+    sample = parquet.ROW_GROUP if versions else parquet.SAMPLE
+    columns, choice, sorted_ = _chosen(columns, by, counts, sample)
     data = written(columns, choice)
     if rows:
         if len(_LAYOUTS) >= _MOST:
@@ -101,12 +109,12 @@ def data_file(results: Sequence[Rows], table: LakeTable, used: Iterable[int]) ->
     return data
 
 
-def _chosen(columns: Columns, by: int | None, counts: Sequence[int]) -> tuple[Columns, Choice, bool]:
+def _chosen(columns: Columns, by: int | None, counts: Sequence[int], sample: int) -> tuple[Columns, Choice, bool]:
     """The columns in the order that takes less, their encodings, and whether it is another one: by trial."""
-    choice = parquet.choose(columns)
+    choice = parquet.choose(columns, sample)
     if by is not None:
         moved = _moved(columns, by, counts)
-        other = parquet.choose(moved)
+        other = parquet.choose(moved, sample)
         if other.size + _ENTRY < choice.size:
             return moved, other, True
     return columns, choice, False

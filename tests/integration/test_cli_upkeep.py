@@ -94,3 +94,24 @@ def test_rebuild_tells_what_the_catalog_knows_and_what_is_lost(call: Call, tmp_p
     code, out, err = call("catalog", "sync", "--rebuild", "--format", "json")
     assert code == 7 and [(each["kind"], each["task_ids"]) for each in json.loads(out)] == [("incomplete", ["a"])]
     assert "knows 0 results" in err
+
+
+def test_compact_tells_what_it_merged(call: Call, tmp_path: Path) -> None:
+    assert call("restore", "b")[0] == 0
+    code, out, err = call("compact", "--dry-run", "--format", "json")
+    assert code == 0 and err.startswith("would merge 4 files")
+    assert {(each["table"], each["files"], each["into"]) for each in json.loads(out)} == {
+        ("results", 2, 0),
+        ("signals", 2, 0),
+    }
+    code, out, err = call("compact", "--target-size", "1MB")
+    assert code == 0 and err.startswith("merged 4 files") and "into 2 (" in err
+    assert call("verify")[0] == 0 and call("compact")[2].startswith("merged 0 files")
+    code, out, err = call("compact", "--partition", "month", "--format", "json")
+    assert code == 0 and all(each["run_date"].endswith("-01") for each in json.loads(out))
+
+
+@pytest.mark.parametrize("size", ["0", "much", "-1MB"])
+def test_a_size_that_is_none_is_a_wrong_command_line(call: Call, size: str) -> None:
+    code, _, err = call("compact", f"--target-size={size}")
+    assert code == 2 and "is not a size" in err

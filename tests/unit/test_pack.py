@@ -27,9 +27,9 @@ def trials(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     tried: list[int] = []
     choose = parquet.choose
 
-    def counted(columns: Any) -> parquet.Choice:
+    def counted(columns: Any, sample: int) -> parquet.Choice:
         tried.append(len(columns[0][1]))
-        return choose(columns)
+        return choose(columns, sample)
 
     monkeypatch.setattr(parquet, "choose", counted)
     yield tried
