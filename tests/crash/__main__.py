@@ -18,7 +18,7 @@ from tests.crash import kills
 from tests.crash.faults import FAULTS, Op
 from tests.crash.jobs import JOBS, Job
 from tests.crash.matrix import Outcome, Prototype, cases, run, try_case
-from tests.reports import put
+from tests.reports import put, taken
 
 COLUMNS = {
     "input/output error": "I/O error",
@@ -62,8 +62,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     # A supervisor gives up where its server dies more than five times a minute.
                     found = kills.kill_server(folder / "s", given.server_kills, pause=13.0)
                     random.append(_random("embedded server", found))
-    text = _report(rows, random, broken, time.monotonic() - begun)
+    text = _report(rows, random, taken(given.report, "crash") if given.report else "")
     print(text)
+    print(f"{time.monotonic() - begun:.0f} s, {len(broken)} broken promises")
     if given.report is not None:
         put(given.report, "crash", text)
     return 1 if broken else 0
@@ -128,7 +129,9 @@ def _cell(row: _Row, fault: str) -> str:
 
 def _random(name: str, tally: kills.Tally) -> list[str]:
     return [
-        f"{tally.kills:,} kills of {name}",
+        f"kills of {name}",
+        f"{datetime.now(UTC):%Y-%m-%d}",
+        f"{tally.kills:,}",
         f"{tally.acknowledged:,}",
         f"{tally.in_flight:,} ({tally.committed_in_flight:,} done)",
         f"{tally.refused:,}",
@@ -136,23 +139,38 @@ def _random(name: str, tally: kills.Tally) -> list[str]:
     ]
 
 
-def _report(rows: Sequence[_Row], random: Sequence[Sequence[str]], broken: Sequence[str], seconds: float) -> str:
-    total = sum(row.ends.total() for row in rows)
-    lines = [
-        f"Run of {datetime.now(UTC):%Y-%m-%d}, {seconds / 60:.0f} minutes: {total:,} cases, "
-        f"{len(broken)} broken promises.",
-        "",
-        _line(["job", "operations on files", "statements", *COLUMNS.values()]),
-        _line(["---"] * (3 + len(COLUMNS))),
+def _report(rows: Sequence[_Row], random: Sequence[Sequence[str]], before: str) -> str:
+    """The tables; rows of what was not run now stay as they were in `before`."""
+    heading = ["job", "run of", "cases", "broken promises", "operations on files", "statements", *COLUMNS.values()]
+    matrix = [
+        [
+            row.job.name,
+            f"{datetime.now(UTC):%Y-%m-%d}",
+            f"{row.ends.total():,}",
+            f"{len(row.broken)}",
+            f"{row.files}",
+            f"{row.statements}",
+            *(_cell(row, fault) for fault in COLUMNS),
+        ]
+        for row in rows
     ]
-    for row in rows:
-        lines.append(
-            _line([row.job.name, str(row.files), str(row.statements), *(_cell(row, fault) for fault in COLUMNS)])
-        )
-    if random:
-        lines += ["", _line(["at random moments", "acknowledged", "under way when killed", "refused", "whole checks"])]
-        lines += [_line(["---"] * 5), *map(_line, random)]
-    return "\n".join(lines)
+    kept = [line.strip("| ").split(" | ") for line in before.splitlines() if line.startswith("|")]
+    order = [job.name for job in JOBS]
+    matrix += [cells for cells in kept if cells[0] in order and cells[0] not in [new[0] for new in matrix]]
+    matrix.sort(key=lambda cells: order.index(cells[0]))
+    told = [*random, *(cells for cells in kept if cells[0].startswith("kills of "))]
+    told = sorted({cells[0]: cells for cells in reversed(told)}.values(), reverse=True)
+    lines = [_line(heading), _line(["---"] * len(heading)), *map(_line, matrix), ""]
+    heading = [
+        "at random moments",
+        "run of",
+        "kills",
+        "acknowledged",
+        "under way when killed",
+        "refused",
+        "whole checks",
+    ]
+    return "\n".join([*lines, _line(heading), _line(["---"] * len(heading)), *map(_line, told)])
 
 
 def _line(cells: Sequence[str]) -> str:
