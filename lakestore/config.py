@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -17,6 +18,8 @@ Primary = Literal["json", "lake"]
 
 DEFAULT_LAKE = Path("lake")
 DEFAULT_PATTERN = "{strategy}/{task_id}.json"
+MAX_DOCUMENT = 1 << 30
+"""Bytes of JSON of one document that are taken where nobody says; a save takes about eight times as much memory."""
 
 _VARIABLES = {
     "mode": "RESULT_STORAGE_MODE",
@@ -32,6 +35,8 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "mode": get_args(Mode),
     "primary": get_args(Primary),
 }
+_SIZE = re.compile(r"(\d+)\s*([kmg]?)b?", re.IGNORECASE)
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
 _YES_OR_NO = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 
 
@@ -51,6 +56,7 @@ class Config:
     verify_reads: bool = False
     json_root: Path | None = None
     json_pattern: str = DEFAULT_PATTERN
+    max_document: int = MAX_DOCUMENT
 
     @classmethod
     def load(
@@ -64,11 +70,12 @@ class Config:
         verify_reads: str | bool | None = None,
         json_root: str | os.PathLike[str] | None = None,
         json_pattern: str | None = None,
+        max_document: str | int | None = None,
         environ: Mapping[str, str] | None = None,
     ) -> Config:
         """Resolve each setting by itself: what is given here, else its variable, else the file, else the default.
 
-        The variables are `LAKESTORE_LAKE`, `LAKESTORE_DSN`, `LAKESTORE_FORMAT` and, for what engines write to,
+        The variables are `LAKESTORE_LAKE`, `…_DSN`, `…_FORMAT`, `…_MAX_DOCUMENT` and, for what engines write to,
         `RESULT_STORAGE_MODE`, `…_PRIMARY`, `…_VERIFY_READS`, `…_JSON_ROOT` and `…_JSON_PATTERN`.
 
         Args:
@@ -80,6 +87,7 @@ class Config:
             verify_reads: whether reads in mode `dual` compare both: yes or no, as 1, true, yes, on and their opposites.
             json_root: root directory of the tree of JSON files.
             json_pattern: where a result lies in it, of `{strategy}`, `{date}` and `{task_id}`.
+            max_document: bytes of JSON that one document may take, as a number or as `500MB`, `2GB`.
             environ: the environment, `os.environ` if None.
 
         Raises:
@@ -95,6 +103,7 @@ class Config:
             "verify_reads": str(verify_reads) if isinstance(verify_reads, bool) else verify_reads,
             "json_root": None if json_root is None else os.fspath(json_root),
             "json_pattern": json_pattern,
+            "max_document": None if max_document is None else str(max_document),
         }
         file, settings = _read_file(environ)
         found: dict[str, tuple[str, str]] = {}
@@ -131,12 +140,13 @@ def _read_file(environ: Mapping[str, str]) -> tuple[str, Mapping[str, str]]:
     for name, value in settings.items():
         if name not in known:
             raise InvalidInputError(f"{path}: no setting is called {name!r}; there are {', '.join(sorted(known))}")
-        if not isinstance(value, str) and not (name == "verify_reads" and isinstance(value, bool)):
+        others = {"verify_reads": bool, "max_document": int}
+        if not isinstance(value, str) and type(value) is not others.get(name):
             raise InvalidInputError(f"{path}: {name} must be text, not {type(value).__name__}")
     return str(path), {name: str(value) for name, value in settings.items()}
 
 
-def _checked(name: str, source: str, value: str) -> Path | str | bool | None:
+def _checked(name: str, source: str, value: str) -> Path | str | bool | int | None:
     if name in ("lake", "json_root"):
         what = "a lake" if name == "lake" else "JSON files"
         if not value or "\0" in value:
@@ -145,6 +155,8 @@ def _checked(name: str, source: str, value: str) -> Path | str | bool | None:
             return Path(value).expanduser()
         except RuntimeError as exc:
             raise InvalidInputError(f"{source}: {value!r}: no such home directory; give a path without '~'") from exc
+    if name == "max_document":
+        return size(source, value)
     if name == "verify_reads":
         found = _YES_OR_NO.get(value.lower())
         if found is None:
@@ -154,3 +166,15 @@ def _checked(name: str, source: str, value: str) -> Path | str | bool | None:
     if choices is not None and value not in choices:
         raise InvalidInputError(f"{source}: no {name} is called {value!r}; there are {', '.join(choices)}")
     return (value or None) if name == "dsn" else value
+
+
+def size(source: str, value: str) -> int:
+    """The bytes that a text such as `500MB` or `2GB` says.
+
+    Raises:
+        InvalidInputError: it says none; `source` is where it stands.
+    """
+    match = _SIZE.fullmatch(value.strip())
+    if match is None:
+        raise InvalidInputError(f"{source}: {value!r} is no size; write a number of bytes, 500MB or 2GB")
+    return int(match[1]) * _UNITS[match[2].lower()]

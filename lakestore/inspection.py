@@ -15,6 +15,7 @@ from lakestore.codec.encode import Draft, Encoded
 from lakestore.codec.envelope import Envelope
 from lakestore.codec.known import Known
 from lakestore.codec.profile import Path, Profile, Unit
+from lakestore.config import MAX_DOCUMENT
 from lakestore.errors import InvalidInputError
 from lakestore.home import Home
 from lakestore.identity import Identity, digest, identify, uuid7
@@ -70,6 +71,7 @@ def inspect(
     profiles: Known | None = None,
     home: Home | None = None,
     now: datetime | None = None,
+    max_document: int = MAX_DOCUMENT,
 ) -> Inspection:
     """Tell what `Lake.save` would make of a document; nothing is written.
 
@@ -78,12 +80,13 @@ def inspect(
         profile: how to read it, a name or a TOML file; recognised where it is not given.
         profiles: the profiles there are; the shipped ones if None.
         home: the lake it is for; a lake of the defaults if None.
+        max_document: bytes of JSON that it may take.
 
     Raises:
         InvalidInputError: it is not JSON, or there is no such profile.
         NotFoundError, StorageError: its file is not there, or cannot be read.
     """
-    source = source_of(document, now or datetime.now(UTC))
+    source = source_of(document, now or datetime.now(UTC), limit=max_document)
     draft = encode.read(source.text, source.where, profile, None, profiles)
     home = home or Home(uuid7())
     schema = MemorySchema()

@@ -22,7 +22,7 @@ from lakestore.catalog.bounds import Bounds
 from lakestore.catalog.embedded import EmbeddedServer
 from lakestore.catalog.snapshot import Snapshot, Wanted
 from lakestore.codec.envelope import Envelope, StoredRegion
-from lakestore.config import Config
+from lakestore.config import MAX_DOCUMENT, Config
 from lakestore.errors import (
     CatalogError,
     ConflictError,
@@ -58,6 +58,7 @@ class Lake:
         root: the lake's directory, absolute.
         conninfo: libpq connection string of the catalog.
         embedded: whether the lake runs the catalog itself.
+        max_document: bytes of JSON that one document may take.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class Lake:
         rebuild: bool = False,
         now: Callable[[], datetime] | None = None,
         new_id: Callable[[], UUID] | None = None,
+        max_document: int = MAX_DOCUMENT,
     ) -> None:
         """Open a lake that is there; use `lakestore.open` or `Lake.create`.
 
@@ -77,6 +79,7 @@ class Lake:
         """
         self.root = root
         self.embedded = dsn is None
+        self.max_document = max_document
         self._home = settings
         self._closed = False
         self._now = now or (lambda: datetime.now(UTC))
@@ -127,7 +130,7 @@ class Lake:
         config = Config.load(lake=path, dsn=dsn)
         root = config.lake.absolute()
         made, _ = home.make(root, partition=partition, numbers=numbers, exist_ok=False)
-        return cls._first(root, config.dsn, made)
+        return cls._first(root, config, made)
 
     @classmethod
     def open(
@@ -151,14 +154,14 @@ class Lake:
                 raise NotFoundError(f"there is no lake in {root}; 'lakestore init --lake {root}' makes one")
             found, ours = home.make(root, partition="day", numbers="decimal", exist_ok=True)
             if ours:
-                return cls._first(root, config.dsn, found)
-        return cls(root, config.dsn, found, rebuild=rebuild)
+                return cls._first(root, config, found)
+        return cls(root, config.dsn, found, rebuild=rebuild, max_document=config.max_document)
 
     @classmethod
-    def _first(cls, root: Path, dsn: str | None, made: home.Home) -> Self:
+    def _first(cls, root: Path, config: Config, made: home.Home) -> Self:
         """Open a lake just made; one whose catalog cannot be opened was none."""
         try:
-            return cls(root, dsn, made)
+            return cls(root, config.dsn, made, max_document=config.max_document)
         except BaseException:
             home.unmake(root)
             raise
@@ -430,7 +433,7 @@ class Lake:
 
     def saver(self) -> Saver:
         """What a save needs, for what saves in batches of its own."""
-        return Saver(self._home, self._files, self._open_catalog(), self._now, self._new_id)
+        return Saver(self._home, self._files, self._open_catalog(), self._now, self._new_id, self.max_document)
 
     def _columns(self, span: RowSpan, where: str) -> Mapping[int, pa.Array]:
         """The rows of one result in one file, its checksum compared."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from lakestore.catalog import Catalog
 from lakestore.codec import encode, text
 from lakestore.codec.encode import Draft, Encoded
 from lakestore.codec.known import known
+from lakestore.config import MAX_DOCUMENT
 from lakestore.errors import (
     AlreadyExistsError,
     CommitUnknownError,
@@ -65,20 +67,42 @@ class Source:
     value: Any = None
 
 
-def source_of(document: Any, now: datetime) -> Source:
+def source_of(document: Any, now: datetime, *, limit: int = MAX_DOCUMENT) -> Source:
     """The text of what an engine gives: a value, JSON text, JSON bytes, or a path to a file of them.
 
+    Args:
+        limit: bytes of JSON that it may take.
+
     Raises:
-        InvalidInputError: it is none of these, or a value that JSON cannot hold.
+        InvalidInputError: it is none of these, longer than that, or a value that JSON cannot hold.
         NotFoundError, StorageError: the file is not there, or cannot be read.
     """
+    found = _source(document, now, limit)
+    _check_size(found.where, len(found.text), limit)
+    return found
+
+
+def _check_size(where: str, size: int, limit: int) -> None:
+    if size > limit:
+        raise InvalidInputError(
+            f"{where} takes {size:,} bytes of JSON, at most {limit:,} are taken here: it is not saved; "
+            "LAKESTORE_MAX_DOCUMENT raises the limit, and a save takes about eight times as much memory"
+        )
+
+
+def _source(document: Any, now: datetime, limit: int) -> Source:
     if isinstance(document, Path):
         try:
-            return Source(document.read_bytes(), str(document), datetime.fromtimestamp(document.stat().st_mtime, UTC))
+            with document.open("rb") as stream:
+                found = os.fstat(stream.fileno())
+                # What is too long may be longer than memory; a pipe does not say how long it is.
+                data = stream.read(limit + 1) if found.st_size <= limit else b""
         except FileNotFoundError as exc:
             raise NotFoundError(f"there is no file {document}") from exc
         except (OSError, ValueError) as exc:
             raise StorageError(f"cannot read {document}: {exc}") from exc
+        _check_size(str(document), max(len(data), found.st_size), limit)
+        return Source(data, str(document), datetime.fromtimestamp(found.st_mtime, UTC))
     if isinstance(document, str):
         try:
             return Source(document.encode(), "the document", now)
@@ -166,6 +190,7 @@ class Saver:
     catalog: Catalog
     now: Callable[[], datetime]
     new_id: Callable[[], UUID]
+    max_document: int = MAX_DOCUMENT
 
     def save(self, item: Item, *, replace: bool) -> ResultInfo:
         """Store one result; see `Lake.save`."""
@@ -203,7 +228,7 @@ class Saver:
             InvalidInputError: it cannot be kept.
             NotFoundError, StorageError: its file is not there, or cannot be read.
         """
-        source = source_of(item.document, self.now())
+        source = source_of(item.document, self.now(), limit=self.max_document)
         where = item.where or source.where
         own = known(self.files.path(layout.PROFILES))
         draft = encode.read(source.text, where, item.profile, item.tables, own, value=source.value)

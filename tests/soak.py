@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import argparse
+import resource
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from hashlib import sha256
+from multiprocessing.connection import Connection
 from pathlib import Path
 from random import randrange
 
 from hypothesis import settings
 
+import lakestore
 from lakestore.catalog.embedded import EmbeddedServer
 from tests.crash import kills
+from tests.crash.matrix import processes
 from tests.crowd import crowd
 from tests.property import test_machine
 from tests.reports import put
@@ -35,6 +40,7 @@ class Soak:
         self.tallies: dict[str, kills.Tally] = {"killed writers": kills.Tally(), "killed servers": kills.Tally()}
         self.sequences = 0
         self.faults: list[str] = []
+        self.documents: list[str] = []
 
     def left(self) -> float:
         """Seconds until the end."""
@@ -74,6 +80,25 @@ class Soak:
         number = max(1, min(4, int(seconds / 5)))
         self._add("killed servers", kills.kill_server(root, number, seed=self._rounds, pause=seconds / number))
 
+    def large(self) -> None:
+        """Save and load documents of 1 GB and of a million keys, in a process whose memory is looked at."""
+        for name, write in (("1 GB of records", _records), ("a million keys", _keys)):
+            path = self._folder / "large.json"
+            write(path)
+            ours, theirs = processes.Pipe(duplex=False)
+            child = processes.Process(target=_large, args=(self._folder / "large", path, theirs), daemon=True)
+            child.start()
+            theirs.close()
+            try:
+                seconds, loading, peak, size = ours.recv()
+                sizes = f"{path.stat().st_size / 1e6:,.0f} | {size / 1e6:,.1f}"
+                self.documents.append(f"| {name} | {sizes} | {seconds:,.0f} | {loading:,.0f} | {peak / 1e6:,.0f} |")
+            except EOFError:
+                child.join()
+                self.faults.append(f"{name}: the process ended with {child.exitcode}")
+            child.join()
+            path.unlink()
+
     def _add(self, name: str, tally: kills.Tally) -> None:
         known = self.tallies[name]
         for field in ("kills", "acknowledged", "in_flight", "committed_in_flight", "refused", "checks"):
@@ -104,7 +129,39 @@ class Soak:
             under_way = f"{tally.in_flight:,} ({tally.committed_in_flight:,} done)"
             counts = f"{tally.kills:,} | {tally.acknowledged:,} | {under_way} | {tally.refused:,} | {tally.checks:,}"
             lines.append(f"| {name} | {counts} |")
+        if self.documents:
+            lines += ["", "| large document | MB of JSON | MB in the lake | save, s | load, s | peak memory, MB |"]
+            lines += ["| --- " * 6 + "|", *self.documents]
         return "\n".join(lines)
+
+
+def _records(path: Path) -> None:
+    with path.open("wb") as stream:
+        stream.write(b'{"strategy": "s", "rows": [{"n": -1}')
+        for start in range(0, 15_000_000, 100_000):
+            rows = range(start, start + 100_000)
+            stream.write(
+                b"".join(b', {"n": %d, "price": %d.25, "side": "buy", "at": "2024-01-01"}' % (n, n % 997) for n in rows)
+            )
+        stream.write(b"]}")
+
+
+def _keys(path: Path) -> None:
+    members = ", ".join(f'"key {n}": {n}' for n in range(1_000_000))
+    path.write_text('{"strategy": "s", "params": {' + members + "}}")
+
+
+def _large(root: Path, path: Path, pipe: Connection) -> None:
+    with lakestore.open(root, dsn="") as lake:
+        lake.max_document = 4 << 30
+        begun = time.monotonic()
+        info = lake.save(path, replace=True, task_id="large")
+        saved = time.monotonic()
+        text = lake.load("large").to_json()
+        loaded = time.monotonic()
+        assert sha256(text).hexdigest() == info.sha256
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        pipe.send((saved - begun, loaded - saved, peak, info.file_size))
 
 
 def _counts(counter: Counter[tuple[str, str]], role: str) -> str:
@@ -115,6 +172,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Soak for so many seconds; return 1 where a promise was broken."""
     parser = argparse.ArgumentParser(prog="make soak", description=__doc__)
     parser.add_argument("--seconds", type=float, default=900.0)
+    parser.add_argument("--large", action="store_true", help="documents of 1 GB too: takes 12 GB of memory")
     parser.add_argument("--work", type=Path, help="folder for the lakes; a temporary one by default")
     parser.add_argument("--report", type=Path, help="file to put the tables into")
     given = parser.parse_args(arguments)
@@ -122,6 +180,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="lakestore-soak-", dir=given.work) as name:
         with EmbeddedServer.attach(Path(name, "catalog")) as server:
             soak = Soak(Path(name), server.conninfo, given.seconds)
+            if given.large:
+                soak.large()
             soak.run()
     text = soak.report(time.monotonic() - begun)
     print(text)

@@ -62,8 +62,10 @@ def inspect(files: tuple[str, ...], profile: str | None, format: str | None) -> 
     first_error: LakestoreError | None = None
     for name in files:
         try:
-            with document(name) as source:
-                found = inspection.inspect(source, profile=profile, profiles=own, home=lake)
+            with document(name, settings.max_document) as source:
+                found = inspection.inspect(
+                    source, profile=profile, profiles=own, home=lake, max_document=settings.max_document
+                )
                 if found.problem is not None:
                     # The user knows the file by the name given here.
                     found = replace(found, problem=found.problem.replace(str(source), name))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from typing import TYPE_CHECKING
 
 import click
@@ -12,12 +11,12 @@ from lakestore.cli import exits
 from lakestore.cli.options import config, lake_options, open_lake, tree_of
 from lakestore.cli.output import complain, printable, say, write
 from lakestore.cli.progress import Advance
+from lakestore.config import size
+from lakestore.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from lakestore.migrate import Entry, Report, Summary
 
-_SIZE = re.compile(r"(\d+)\s*([kmg]?)b?", re.IGNORECASE)
-_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
 _NAMED = 50
 """Files that fail are named on the terminal up to this many."""
 _DID = {
@@ -34,10 +33,10 @@ _DID = {
 
 
 def _size(ctx: click.Context, param: click.Parameter, value: str) -> int:
-    match = _SIZE.fullmatch(value.strip())
-    if match is None:
-        raise click.BadParameter(f"{value!r} is no size; write 500MB or 2GB")
-    return int(match[1]) * _UNITS[match[2].lower()]
+    try:
+        return size("--max-size", value)
+    except InvalidInputError as exc:
+        raise click.BadParameter(str(exc)) from exc
 
 
 @click.command()

@@ -83,7 +83,7 @@ def save(
 
 
 def _save(lake: Lake, name: str, created_at: str | None, fields: dict[str, Any]) -> ResultInfo:
-    with document(name) as source:
+    with document(name, lake.max_document) as source:
         try:
             return lake.save(source, created_at=created_at, **fields)
         except _OF_ONE_FILE as exc:

@@ -93,7 +93,10 @@ def test_a_message_says_where_the_bad_setting_stands(
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('lakes = "x"', "no setting is called 'lakes'; there are dsn, format, json_pattern, json_root, lake, mode"),
+        (
+            'lakes = "x"',
+            "no setting is called 'lakes'; there are dsn, format, json_pattern, json_root, lake, max_document, mode",
+        ),
         ("lake = 3", "lake must be text, not int"),
         ("lake = ", "is not valid TOML"),
     ],
