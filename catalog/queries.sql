@@ -255,6 +255,14 @@ AND run_date <= coalesce(%(last_date)s::date, 'infinity')
 AND run_date >= coalesce((SELECT date_trunc(partition, %(since)s::timestamptz AT TIME ZONE 'UTC')::date FROM lake), '-infinity')
 AND run_date <= coalesce((%(until)s::timestamptz AT TIME ZONE 'UTC')::date, 'infinity')
 
+-- name: within_results
+(%(task_ids)s::text[] IS NULL OR task_id = ANY (%(task_ids)s::text[]))
+AND created_at >= coalesce(%(since)s::timestamptz, '-infinity')
+AND created_at <= coalesce(%(until)s::timestamptz, 'infinity')
+AND (%(strategies)s::text[] IS NULL OR strategy = ANY (%(strategies)s::text[]))
+AND run_date >= coalesce(%(first_date)s::date, '-infinity')
+AND run_date <= coalesce(%(last_date)s::date, 'infinity')
+
 -- name: file_columns
 f.table_name, f.path, f.strategy, f.run_date, f.rows, f.bytes,
 (SELECT array_agg(d.task_id ORDER BY d.task_id) FROM dead_rows d WHERE d.file_id = f.file_id) AS dead
@@ -283,10 +291,7 @@ COPY (
            CASE WHEN 'metrics' = ANY (%(columns)s::text[]) THEN metrics::text END,
            CASE WHEN 'tables' = ANY (%(columns)s::text[]) THEN tables::text END, write_id
     FROM backtest_results
-    WHERE (%(task_ids)s::text[] IS NULL OR task_id = ANY (%(task_ids)s::text[]))
-      AND created_at >= coalesce(%(since)s::timestamptz, '-infinity')
-      AND created_at <= coalesce(%(until)s::timestamptz, 'infinity')
-      AND {within}
+    WHERE {within_results}
     ORDER BY created_at DESC, task_id
 ) TO STDOUT (FORMAT csv)
 
@@ -303,7 +308,10 @@ WHERE let_go_at < %(before)s AND (let_go_at, write_id) > (coalesce(%(after_time)
 ORDER BY let_go_at, write_id LIMIT %(limit)s
 
 -- name: forget_results
-DELETE FROM deleted_results WHERE write_id = ANY (%(write_ids)s) AND let_go_at < %(before)s
+WITH gone AS (
+    DELETE FROM deleted_results WHERE write_id = ANY (%(write_ids)s) AND let_go_at < %(before)s RETURNING write_id
+)
+DELETE FROM run_stats s USING gone WHERE s.write_id = gone.write_id
 
 -- name: expired_files
 -- Not what a younger version has rows in: it can still be brought back.
@@ -600,3 +608,14 @@ RETURNING f.file_key
 -- What tells whether a result is the same elsewhere, without what only a listing needs.
 SELECT task_id, strategy, encode(sha256, 'hex'), json_size, file_size FROM backtest_results
 WHERE %(strategy)s::text IS NULL OR strategy = %(strategy)s::text OR strategies @> ARRAY[%(strategy)s::text]
+
+-- name: insert_run_stats
+INSERT INTO run_stats (write_id, table_name, packed)
+SELECT * FROM unnest(%(write_id)s::uuid[], %(table)s::text[], %(packed)s::bytea[])
+
+-- name: run_stats
+-- In few values instead of many rows: a driver takes them at once.
+SELECT array_agg(task_id), array_agg(strategy), array_agg(run_date), array_agg(table_name),
+       string_agg(packed, ''), array_agg(octet_length(packed))
+FROM run_stats s JOIN backtest_results r USING (write_id)
+WHERE {within_results}

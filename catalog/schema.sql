@@ -207,3 +207,14 @@ COMMENT ON COLUMN migrated_files.ctime_ns IS 'Its time of change of any kind the
 COMMENT ON COLUMN migrated_files.sha256 IS 'SHA-256 of the file as it was read.';
 COMMENT ON COLUMN migrated_files.results IS 'Results that it holds: task_id to the SHA-256 of the JSON text.';
 COMMENT ON COLUMN migrated_files.finished_at IS 'When it was done or failed; also tells two endings apart.';
+
+CREATE TABLE run_stats (
+    write_id   uuid  NOT NULL,
+    table_name text COLLATE "C" NOT NULL,
+    packed     bytea NOT NULL,
+    PRIMARY KEY (write_id, table_name)
+);
+COMMENT ON TABLE run_stats IS 'Statistics of the numbers of each result; kept until vacuum.';
+COMMENT ON COLUMN run_stats.write_id IS 'Version of the result, live or let go.';
+COMMENT ON COLUMN run_stats.table_name IS 'Lake table.';
+COMMENT ON COLUMN run_stats.packed IS 'Number of rows, then nulls, least, greatest and sum of each column; see lakestore/codec/stats.py.';

@@ -458,12 +458,14 @@ class Lake:
 
     def _snapshot(self) -> Snapshot:
         """Everything there is, without the files of the lake's own table: SQL has `results` from the catalog."""
-        found = self._open_catalog().snapshot()
+        found = self._open_catalog().snapshot(Wanted(stats=Bounds()))
         return replace(found, files=tuple(file for file in found.files if file.table != layout.RESULTS))
 
     def _snapshot_for(self, needs: query.Needs) -> Snapshot:
         """What a statement can need."""
         if needs.everything:
             return self._snapshot()
-        files = {name: bounds for name, bounds in needs.tables.items() if name != layout.RESULTS}
-        return self._open_catalog().snapshot(Wanted(files, needs.tables.get(layout.RESULTS), needs.columns))
+        own = (layout.RESULTS, layout.RUN_STATS)
+        files = {name: bounds for name, bounds in needs.tables.items() if name not in own}
+        results, stats = (needs.tables.get(name) for name in own)
+        return self._open_catalog().snapshot(Wanted(files, results, stats, needs.columns))

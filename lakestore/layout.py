@@ -19,6 +19,9 @@ PROFILES = f"{PRIVATE}/profiles"
 RESULTS = "results"
 """The lake's own table: a row per result."""
 
+RUN_STATS = "run_stats"
+"""What SQL calls the statistics of the results."""
+
 MAX_TASK_ID = 512
 MAX_STRATEGY = 240
 _HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"

@@ -196,6 +196,8 @@ class ResultInfo:
     """Rows per lake table."""
     params: Any = None
     metrics: Any = None
+    stats: Mapping[str, bytes] = field(default_factory=dict, compare=False, repr=False)
+    """Packed statistics per lake table, of a result that is to be committed; SQL has them as `run_stats`."""
 
 
 # Behind the dataclass: most readers of a page look at none of them, and parsing took half of its time.

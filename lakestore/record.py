@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from base64 import b64decode, b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -48,6 +49,11 @@ class Row:
         """The name of the data files that hold the result: of its batch, else its own write id."""
         return UUID(self.record.get("batch", self.record["write_id"]))
 
+    @property
+    def stats(self) -> dict[str, bytes]:
+        """The packed statistics per lake table."""
+        return {table: b64decode(text) for table, text in self.record.get("stats", {}).items()}
+
 
 def row_of(
     info: ResultInfo, envelope: bytes, *, replaces: UUID | None, batch: UUID | None = None, zone_assumed: bool = False
@@ -70,6 +76,8 @@ def row_of(
         "tables": dict(info.tables),
         "saved_at": _micros(info.saved_at),
     }
+    if info.stats:
+        record["stats"] = {table: b64encode(row).decode() for table, row in info.stats.items()}
     if replaces is not None:
         record["replaces"] = str(replaces)
     if batch is not None:

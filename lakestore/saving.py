@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from lakestore import layout, record, tombstones
 from lakestore.catalog import Catalog
-from lakestore.codec import encode, text
+from lakestore.codec import encode, stats, text
 from lakestore.codec.encode import Draft, Encoded
 from lakestore.codec.known import known
 from lakestore.config import MAX_DOCUMENT
@@ -311,4 +311,5 @@ def described(
         tables=dict(rows),
         params=params if isinstance(params, dict | list) else None,
         metrics=metrics if isinstance(metrics, dict | list) else None,
+        stats=stats.packed((part.lake, part.held) for part in encoded.parts),
     )

@@ -15,7 +15,7 @@ from lakestore.errors import CatalogError, InvalidInputError, NotFoundError
 from lakestore.model import OWN_COLUMNS, Column, LakeTable, NewColumn, SqlType
 
 MAX_TABLE_NAME: Final = 64
-_TAKEN_TABLES: Final = frozenset({"results"})
+_TAKEN_TABLES: Final = frozenset({"results", "run_stats"})
 
 
 class Known:

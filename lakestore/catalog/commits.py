@@ -121,12 +121,21 @@ def _insert(conn: Connection, results: Sequence[NewResult], files: Sequence[NewF
     for result in results:
         before = old.get(result.info.task_id)
         conn.execute(q["insert_result" if before is None else "replace_result"], result_row(result, before))
+    insert_stats(conn, results)
     held = [
         (result.info.write_id, result.info.task_id, span.path, span.first_row, span.rows)
         for result in results
         for span in result.spans
     ]
     insert_files(conn, files, held)
+
+
+def insert_stats(conn: Connection, results: Sequence[NewResult]) -> None:
+    """Insert what the results' numbers amount to."""
+    rows = [(result.info.write_id, *item) for result in results for item in result.info.stats.items()]
+    if rows:
+        given = dict(zip(("write_id", "table", "packed"), map(list, zip(*rows, strict=True)), strict=True))
+        conn.execute(queries()["insert_run_stats"], given)
 
 
 def insert_files(conn: Connection, files: Sequence[NewFile], held: Sequence[tuple[UUID, str, str, int, int]]) -> None:

@@ -16,6 +16,7 @@ from lakestore.catalog import columns
 from lakestore.catalog.bounds import UNBOUNDED, Bounds
 from lakestore.catalog.connect import Connection, Connections, pipelined
 from lakestore.catalog.sql import queries
+from lakestore.codec import stats
 from lakestore.errors import CatalogError
 from lakestore.model import LakeTable, LiveFile
 
@@ -47,12 +48,13 @@ _BLOCK_BYTES: Final = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The live files, the lake tables and, if asked for, the live results (newest first) of one instant."""
+    """The live files, the lake tables and, if asked for, the live results (newest first) and their statistics."""
 
     files: tuple[LiveFile, ...]
     tables: Mapping[str, LakeTable]
     results: pa.Table | None
     taken_at: datetime
+    stats: pa.Table | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +64,13 @@ class Wanted:
     Attributes:
         tables: the lake tables whose files are wanted, with bounds on their rows; None: all files.
         results: bounds on the results that are wanted; None: none are.
+        stats: bounds on the results whose statistics are wanted; None: of none.
         columns: of `params`, `metrics` and `tables` of the results those that are wanted; others are null.
     """
 
     tables: Mapping[str, Bounds] | None = None
     results: Bounds | None = UNBOUNDED
+    stats: Bounds | None = None
     columns: frozenset[str] = frozenset({"params", "metrics", "tables"})
 
 
@@ -90,8 +94,9 @@ def read(connections: Connections, wanted: Wanted, known: columns.Known) -> Snap
         )
         tables = known.tables(conn, columns.counter_of(counter.fetchone()))
         found = None if wanted.results is None else _results(conn, wanted.results, wanted.columns)
+        numbers = None if wanted.stats is None else _stats(conn, wanted.stats, tables)
         conn.execute(q["commit"], prepare=False)
-        return Snapshot(live, tables, found, taken_at)
+        return Snapshot(live, tables, found, taken_at, numbers)
 
     return connections.run("take a snapshot", work)
 
@@ -113,6 +118,15 @@ def _results(conn: Connection, bounds: Bounds, names: Collection[str]) -> pa.Tab
     with conn.cursor() as cursor, cursor.copy(queries()["copy_results"], parameters) as copy:
         parts = [bytes(part) for part in copy]
     return table_of(parts)
+
+
+def _stats(conn: Connection, bounds: Bounds, tables: Mapping[str, LakeTable]) -> pa.Table:
+    query = queries()["run_stats"]
+    row = conn.execute(query, bounds.parameters(), prepare=False, binary=True).fetchone()
+    task_ids, strategies, days, names, blobs, lengths = (value or () for value in row or [()] * 6)
+    rows = {"task_id": task_ids, "strategy": strategies, "run_date": days, "table_name": names}
+    known = {column.field_id: column.name for table in tables.values() for column in table.columns}
+    return stats.unpacked(rows, bytes(blobs), lengths, known)
 
 
 def table_of(rows: Sequence[bytes]) -> pa.Table:

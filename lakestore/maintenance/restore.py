@@ -116,7 +116,7 @@ def _copied(parts: Parts, old: ResultInfo, live: UUID | None) -> tuple[NewResult
             raise CorruptFileError(f"{where} has no rows in table {region.table!r} any more: nothing was restored")
         return parquet.from_buffer(rows[region.table, region.strategy], where)
 
-    info = replace_fields(old, write_id=write_id, saved_at=parts.now())
+    info = replace_fields(old, write_id=write_id, saved_at=parts.now(), stats=own.stats)
     Result(info, Envelope.from_bytes(own.envelope, where), fetch).to_json()
     replaces = live or old.write_id
     zone_assumed = bool(own.record.get("zone_assumed"))

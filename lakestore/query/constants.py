@@ -30,6 +30,9 @@ _PLAIN_TIME: Final = re.compile(
 )
 
 
+_PLAIN_DATE: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+
+
 def time_of(value: Constant, *, zoned: bool) -> datetime | None:
     """The time in UTC that a constant is; None where it means another one to other types. `zoned`: it is no DATE."""
     if value.type not in ("VARCHAR", "DATE", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE"):
@@ -60,10 +63,24 @@ def constant(con: duckdb.DuckDBPyConnection, expr: Node, params: Params) -> Cons
             return Constant("VARCHAR", str(literal["text"]))
         if isinstance(value, dict) and value.get("type", {}).get("id") == "VARCHAR" and not value.get("is_null"):
             return Constant("VARCHAR", str(value["value"]))
+    if expr.get("class") == "CAST" and not expr.get("try_cast") and (day := _date(con, expr)) is not None:
+        return day
     if expr.get("class") == "PARAMETER":
         return _parameter(str(expr.get("identifier", "")), params)
     moving = _movement(expr)
     return None if moving is None else _evaluate(con, expr, moving)
+
+
+def _date(con: duckdb.DuckDBPyConnection, expr: Node) -> Constant | None:
+    """A plain DATE '2024-01-31', without asking DuckDB, which takes a millisecond."""
+    # DuckDB 2 writes `type_expr`, 1 wrote `cast_type`.
+    kind = (expr.get("type_expr") or {}).get("type_name") or (expr.get("cast_type") or {}).get("id")
+    if kind != "DATE" or expr["child"].get("class") != "CONSTANT":
+        return None
+    given = constant(con, expr["child"], None)
+    if given is None or given.type != "VARCHAR" or not _PLAIN_DATE.fullmatch(given.text):
+        return None
+    return Constant("DATE", given.text)
 
 
 def _parameter(name: str, params: Params) -> Constant | None:

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 
 from lakestore.catalog.snapshot import RESULTS_SCHEMA, Snapshot
+from lakestore.codec import stats
 from lakestore.errors import QueryError
-from lakestore.layout import RESULTS
+from lakestore.layout import RESULTS, RUN_STATS
 from lakestore.model import LakeTable, LiveFile
 from lakestore.query import guard, intact, prune
 from lakestore.query.constants import Params
@@ -107,8 +109,7 @@ def run(
         tree = parse(con, sql)
         needs = prune.needed_by(con, tree, params)
         snapshot = snapshot_source(needs)
-        if snapshot.results is None and needs.table(RESULTS) is None:
-            snapshot = replace(snapshot, results=RESULTS_SCHEMA.empty_table())
+        snapshot = _filled(snapshot)
         columns = _columns(snapshot)
         if untrusted:
             guard.check(tree, columns)
@@ -142,28 +143,41 @@ def _create(
     files: dict[str, list[LiveFile]] = {}
     for file in snapshot.files:
         files.setdefault(file.table, []).append(file)
-    for name, table in _record_tables(snapshot):
+    for name, lake_table in _record_tables(snapshot):
         if names is None or name in names:
             intact.check(lake_root(root), files.get(name, ()))
-            con.execute(f"CREATE OR REPLACE VIEW {identifier(name)} AS {view_sql(table, files.get(name, ()), root)}")
-    results = snapshot.results
-    if results is None or (names is not None and RESULTS not in names):
-        return
+            view = view_sql(lake_table, files.get(name, ()), root)
+            con.execute(f"CREATE OR REPLACE VIEW {identifier(name)} AS {view}")
+    for name, table in ((RESULTS, snapshot.results), (RUN_STATS, snapshot.stats)):
+        if table is not None and (names is None or name in names):
+            _copy(con, name, table)
+
+
+def _copy(con: duckdb.DuckDBPyConnection, name: str, table: pa.Table) -> None:
     # A table of its own: a registered Arrow table would be missing in cursors, and change under open ones.
-    con.register(_INCOMING, results)
+    con.register(_INCOMING, table)
     try:
-        con.execute(f"CREATE OR REPLACE TABLE {identifier(RESULTS)} AS FROM {_INCOMING}")
+        con.execute(f"CREATE OR REPLACE TABLE {identifier(name)} AS FROM {_INCOMING}")
     finally:
         con.unregister(_INCOMING)
 
 
 def _record_tables(snapshot: Snapshot) -> Iterator[tuple[str, LakeTable]]:
-    """The lake tables but the lake's own: SQL has `results` from the catalog."""
-    return ((name, table) for name, table in snapshot.tables.items() if name != RESULTS)
+    """The lake tables but the lake's own: SQL has those from the catalog."""
+    return ((name, table) for name, table in snapshot.tables.items() if name not in (RESULTS, RUN_STATS))
+
+
+def _filled(snapshot: Snapshot) -> Snapshot:
+    """The snapshot with empty tables for what the statement does not need: it may list them."""
+    return replace(
+        snapshot,
+        results=RESULTS_SCHEMA.empty_table() if snapshot.results is None else snapshot.results,
+        stats=stats.SCHEMA.empty_table() if snapshot.stats is None else snapshot.stats,
+    )
 
 
 def _columns(snapshot: Snapshot) -> dict[str, list[str]]:
-    columns = {} if snapshot.results is None else {RESULTS: list(snapshot.results.column_names)}
+    columns = {RESULTS: RESULTS_SCHEMA.names, RUN_STATS: stats.SCHEMA.names}
     for name, table in _record_tables(snapshot):
         columns[name] = [*_OWN, *(column.name for column in children(table.columns).get(None, ()))]
     return columns
