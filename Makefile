@@ -4,6 +4,8 @@
 VENV ?= .venv
 VENV15 ?= .venv-duckdb15
 VENVFUZZ ?= .venv-fuzz
+VENVBENCH ?= .venv-bench
+VENVDUCKLAKE ?= .venv-ducklake
 FUZZ_SECONDS ?= 3600
 SOAK_SECONDS ?= 900
 BIN = $(VENV)/bin
@@ -25,6 +27,7 @@ help:
 	@echo 'make docs            write docs/cli.md from the help texts'
 	@echo 'make bench-codec     sizes and speeds of the codec, beside what must be reached (ARGS=--quick)'
 	@echo 'make bench-migrate   speed of migrate, files by the hundred and the thousand (ARGS=--quick)'
+	@echo 'make bench           what lakestore costs beside the floor, in two minutes        make bench-peers: and others'
 	@echo 'make build           sdist and wheel into dist/'
 	@echo 'make clean           remove what make made'
 
@@ -56,6 +59,15 @@ bench-codec: $(VENV)/.stamp
 bench-migrate: $(VENV)/.stamp
 	$(BIN)/python -m bench.migrate $(ARGS)
 
+.PHONY: bench bench-peers
+bench: $(VENV)/.stamp
+	$(BIN)/python -m bench run --quick --no-peers --output build/bench $(ARGS)
+
+# Peers in an environment of their own; DuckLake's extensions need a DuckDB of their release, in another one.
+bench-peers: $(VENVBENCH)/.stamp $(VENVDUCKLAKE)/.stamp
+	LAKESTORE_BENCH_DUCKLAKE=$(VENVDUCKLAKE)/bin/python $(VENVBENCH)/bin/python -m bench run $(ARGS)
+	$(VENVBENCH)/bin/python -m bench report
+
 build: $(VENV)/.stamp
 	$(BIN)/python -m pip install --quiet build
 	$(BIN)/python -m build --outdir dist .
@@ -67,8 +79,15 @@ $(VENV)/.stamp: pyproject.toml .ci/venv
 $(VENV15)/.stamp: pyproject.toml .ci/venv
 	@sh .ci/venv $(VENV15) -e '.[test]' 'duckdb==1.5.*'
 
+$(VENVBENCH)/.stamp: pyproject.toml .ci/venv
+	@sh .ci/venv $(VENVBENCH) -e '.[bench]'
+
+$(VENVDUCKLAKE)/.stamp: .ci/venv
+	@sh .ci/venv $(VENVDUCKLAKE) 'duckdb==1.5.5' 'duckdb-extension-ducklake==1.5.5' \
+		'duckdb-extension-postgres-scanner==1.5.5' pyarrow
+
 clean:
-	rm -rf $(VENV) $(VENV15) $(VENVFUZZ) .demo dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV15) $(VENVFUZZ) $(VENVBENCH) $(VENVDUCKLAKE) .demo dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: fuzz

@@ -182,6 +182,13 @@ task_id, strategy, status, created_at, file_size, json_size, run_date,
 CASE WHEN strategies <> ARRAY[strategy] THEN strategies END, encode(sha256, 'hex'), profile,
 fidelity, fidelity_bytes, write_id, saved_at, tables::text, params::text, metrics::text
 
+-- name: listed_columns
+-- JSON text is most of what a page costs.
+task_id, strategy, status, created_at, file_size, json_size, run_date,
+CASE WHEN strategies <> ARRAY[strategy] THEN strategies END, encode(sha256, 'hex'), profile,
+fidelity, fidelity_bytes, write_id, saved_at, tables::text,
+CASE WHEN %(details)s THEN params::text END, CASE WHEN %(details)s THEN metrics::text END
+
 -- name: result
 SELECT {result_columns} FROM backtest_results WHERE task_id = %(task_id)s
 
@@ -214,18 +221,18 @@ AND created_at <= coalesce(%(after_time)s::timestamptz, 'infinity')
 AND (created_at < coalesce(%(after_time)s::timestamptz, 'infinity') OR task_id > %(after_id)s COLLATE "C")
 
 -- name: results
-SELECT {result_columns} FROM backtest_results
+SELECT {listed_columns} FROM backtest_results
 WHERE {page}
 ORDER BY created_at DESC, task_id LIMIT %(limit)s
 
 -- name: results_by_status
-SELECT {result_columns} FROM backtest_results
+SELECT {listed_columns} FROM backtest_results
 WHERE {page} AND left(status, 64) = left(%(status)s, 64) AND status = %(status)s
 ORDER BY created_at DESC, task_id LIMIT %(limit)s
 
 -- name: results_by_strategy
 -- Documents of several strategies are found by each of them, through an index of their own.
-SELECT {result_columns} FROM (
+SELECT {listed_columns} FROM (
     (SELECT * FROM backtest_results
      WHERE {page} AND strategy = %(strategy)s AND (%(status)s::text IS NULL OR status = %(status)s::text)
      ORDER BY created_at DESC, task_id LIMIT %(limit)s)

@@ -299,6 +299,7 @@ class Lake:
         until: datetime | str | None = None,
         limit: int = 100,
         after: ResultInfo | str | None = None,
+        details: bool = True,
     ) -> list[ResultInfo]:
         """The results, newest first by `created_at`, then by `task_id`.
 
@@ -308,6 +309,7 @@ class Lake:
             since, until: only `since <= created_at < until`: a time, ISO text, or how long ago (`7d`, `12h`).
             limit: at most so many.
             after: the last result of the page before (or its id): the next page begins behind it.
+            details: False leaves `params` and `metrics` None, which halves what a page costs.
 
         Raises:
             InvalidInputError: a time or a limit that is none.
@@ -323,6 +325,7 @@ class Lake:
             until=moment("until", until, now),
             limit=limit,
             after=None if last is None else (last.created_at, last.task_id),
+            details=details,
         )
 
     def sql(self, sql: str, params: Any = None, *, untrusted: bool = False) -> duckdb.DuckDBPyRelation:

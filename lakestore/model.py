@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 
 import orjson
@@ -141,37 +141,13 @@ class Fidelity:
     bytes: int = 0
 
 
-class JsonText(str):
-    """JSON text in the place of its value, which is made when it is first asked for."""
-
-    __slots__ = ()
-
-    def value(self) -> Any:
-        """The value; what Python cannot take (depth, numbers of thousands of digits) stays text."""
-        try:
-            # orjson makes doubles of integers beyond 64 bits.
-            return orjson.loads(str(self)) if _LONG_NUMBER.search(self) is None else json.loads(self)
-        except (ValueError, RecursionError):
-            return str(self)
-
-
-class _Late:
-    """A slot whose JSON text turns into its value at the first look."""
-
-    def __init__(self, slot: Any) -> None:
-        self._slot = slot
-
-    def __get__(self, instance: object | None, owner: type) -> Any:
-        if instance is None:
-            return self
-        value = self._slot.__get__(instance, owner)
-        if type(value) is JsonText:
-            value = value.value()
-            self._slot.__set__(instance, value)
-        return value
-
-    def __set__(self, instance: object, value: object) -> None:
-        self._slot.__set__(instance, value)
+def parsed(text: str) -> Any:
+    """The value of JSON text; what Python cannot take (depth, numbers of thousands of digits) stays text."""
+    try:
+        # orjson makes doubles of integers beyond 64 bits.
+        return orjson.loads(text) if _LONG_NUMBER.search(text) is None else json.loads(text)
+    except (ValueError, RecursionError):
+        return text
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,11 +174,22 @@ class ResultInfo:
     metrics: Any = None
     stats: Mapping[str, bytes] = field(default_factory=dict, compare=False, repr=False)
     """Packed statistics per lake table, of a result that is to be committed; SQL has them as `run_stats`."""
+    texts: tuple[str | None, ...] = field(default=(), compare=False, repr=False)
+    """The JSON of `tables`, `params` and `metrics` where these slots were left empty."""
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Fill an empty slot at the first look: most readers of a page never look, and parsing is half its cost."""
+            if name not in LATE:
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            text = self.texts[LATE.index(name)]
+            value = None if text is None else parsed(text)
+            object.__setattr__(self, name, value)
+            return value
 
 
-# Behind the dataclass: most readers of a page look at none of them, and parsing took half of its time.
-for _name in ("tables", "params", "metrics"):
-    setattr(ResultInfo, _name, _Late(getattr(ResultInfo, _name)))
+LATE = ("tables", "params", "metrics")
 
 
 @dataclass(frozen=True, slots=True)

@@ -208,6 +208,7 @@ class Catalog:
         until: datetime | None = None,
         limit: int = 100,
         after: tuple[datetime, str] | None = None,
+        details: bool = True,
     ) -> list[ResultInfo]:
         """Return live results, newest first (by `created_at` descending, then `task_id`).
 
@@ -215,13 +216,21 @@ class Catalog:
             strategy: only results with this strategy; one of several counts.
             since, until: only `since <= created_at < until`; without zone: UTC.
             after: `(created_at, task_id)` of the last result of the page before.
+            details: whether parameters and metrics are wanted.
 
         Raises:
             InvalidInputError: the limit is negative.
             CatalogError: the catalog cannot be reached.
         """
         return reads.results(
-            self._connections, strategy=strategy, status=status, since=since, until=until, limit=limit, after=after
+            self._connections,
+            strategy=strategy,
+            status=status,
+            since=since,
+            until=until,
+            limit=limit,
+            after=after,
+            details=details,
         )
 
     def snapshot(self, wanted: Wanted = EVERYTHING) -> Snapshot:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 from lakestore.catalog.connect import Connection, Connections
 from lakestore.catalog.failures import is_storable
 from lakestore.catalog.sql import queries
 from lakestore.errors import InvalidInputError
-from lakestore.model import Fidelity, JsonText, ResultDigest, ResultInfo, RowSpan
+from lakestore.model import Fidelity, ResultDigest, ResultInfo, RowSpan
 
 _INFO_COLUMNS = 17
 
@@ -77,6 +77,7 @@ def results(
     until: datetime | None,
     limit: int,
     after: tuple[datetime, str] | None,
+    details: bool,
 ) -> list[ResultInfo]:
     """Return one page of live results, newest first; see `Catalog.results`."""
     if limit < 0:
@@ -99,6 +100,7 @@ def results(
         "after_time": _utc(after[0]) if after else None,
         "after_id": after[1] if after else "",
         "limit": limit,
+        "details": details,
     }
     query = queries()[name]
     rows = connections.run("list results", lambda conn: conn.execute(query, parameters, binary=True).fetchall())
@@ -110,11 +112,18 @@ def _utc(time: datetime | None) -> datetime | None:
     return time.replace(tzinfo=UTC) if time is not None and time.tzinfo is None else time
 
 
+_MADE: Final = (
+    "task_id", "strategy", "status", "created_at", "file_size", "json_size", "run_date", "strategies", "sha256",
+    "profile", "fidelity", "write_id", "saved_at", "texts", "stats",
+)  # fmt: skip
+_SETTERS: Final = tuple(getattr(ResultInfo, name).__set__ for name in _MADE)
+
+
 def info_of(row: Sequence[Any]) -> ResultInfo:
     """Return the result that a row of `result_columns` stands for; its JSON is parsed when it is looked at."""
     (task_id, strategy, status, created_at, file_size, json_size, run_date, strategies, sha256, profile) = row[:10]
-    (fidelity, fidelity_bytes, write_id, saved_at, tables, params, metrics) = row[10:_INFO_COLUMNS]
-    return ResultInfo(
+    (fidelity, fidelity_bytes, write_id, saved_at, *texts) = row[10:_INFO_COLUMNS]
+    values: tuple[Any, ...] = (
         task_id,
         strategy,
         status,
@@ -128,10 +137,14 @@ def info_of(row: Sequence[Any]) -> ResultInfo:
         _fidelity(fidelity, fidelity_bytes),
         write_id,
         _in_utc(saved_at),
-        JsonText(tables),  # type: ignore[arg-type]
-        None if params is None else JsonText(params),
-        None if metrics is None else JsonText(metrics),
+        tuple(texts),
+        {},
     )
+    # Slot by slot takes a quarter of what the constructor of a frozen dataclass takes.
+    info = object.__new__(ResultInfo)
+    for put, value in zip(_SETTERS, values, strict=True):
+        put(info, value)
+    return info
 
 
 def _in_utc(time: datetime) -> datetime:

@@ -12,6 +12,7 @@ import click
 
 from lakestore.cli import exits
 from lakestore.cli.archive import archive
+from lakestore.cli.bench import bench
 from lakestore.cli.catalog import catalog
 from lakestore.cli.compact import compact
 from lakestore.cli.delete import delete
@@ -62,7 +63,7 @@ def cli() -> None:
 
 for _command in (
     init, save, migrate, inspect, load, results, sql, tables, profiles, files, delete, restore, export, status, verify,
-    compact, vacuum, archive, doctor, catalog,
+    compact, vacuum, archive, doctor, catalog, bench,
 ):  # fmt: skip
     cli.add_command(_command)
 

@@ -33,7 +33,7 @@ class Region:
 
     `key` is the document key the table stands for, as JSON text; `wanted` the name it wishes for. `names` are the
     column names a profile gives to places of arrays, `times` the units it gives to numbers. `start` is its byte offset
-    in the text where it is known; `given` the Arrow table that an engine gave for it.
+    in the text where it is known; `given` the Arrow table that an engine gave for it, whose rows end at `stop`.
     """
 
     path: Path
@@ -46,6 +46,7 @@ class Region:
     times: Mapping[str, Unit] = field(default_factory=dict)
     start: int | None = None
     given: pa.Table | None = None
+    stop: int | None = None
 
 
 def regions(document: Any, profile: Profile) -> list[Region]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import json
 import math
@@ -333,6 +334,15 @@ def test_a_read_only_directory_is_a_storage_error_and_saves_nothing(lake: Lake) 
         lake.save({"strategy": "s", "signals": [{"x": 1}]}, task_id="t")
     assert not lake.exists("t")
     assert [path for path in data_files(lake) if path != blocker] == []
+
+
+def test_a_page_without_details_has_neither_parameters_nor_metrics(lake: Lake) -> None:
+    run = {"strategy": "s", "params": {"fast": 5}, "metrics": {"sharpe": 1.5}, "trades": [{"pnl": 1}]}
+    info = lake.save(run, task_id="a")
+    assert lake.results() == [info]
+    for given in ({}, {"strategy": "s"}, {"status": "completed"}):
+        [brief] = lake.results(details=False, **given)
+        assert brief == dataclasses.replace(info, params=None, metrics=None)
 
 
 def test_statements_share_a_duckdb_and_see_nothing_of_each_other(lake: Lake) -> None:

@@ -15,6 +15,7 @@ PACKAGE = Path(lakestore.__file__).parent
 LAYERS = (
     ("__main__",),
     ("cli",),
+    ("bench",),
     ("archive",),
     ("migrate", "maintenance"),
     ("testing",),

@@ -1,0 +1,108 @@
+"""Where the time goes: a save, a load and a statement taken apart by the functions that do the work.
+
+`python -m bench.stages` prints shares of the whole under Python's own profiler, which makes Python's part look larger
+than it is; so shares tell where to look, and `python -m bench run` what it costs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import cProfile
+import pstats
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import lakestore
+from bench.measure import aligned
+from bench.runs import Runs, text_of
+
+_SAVE = {
+    "JSON of the value, parsed back": ("codec/text.py", "written"),
+    "profile, record tables into columns": ("codec/plan.py", "regions"),
+    "a given table as JSON text": ("codec/encode.py", "_with_tables"),
+    "columns into lake types": ("codec/encode.py", "place"),
+    "encodings tried, Parquet written": ("codec/pack.py", "data_file"),
+    "read back": ("parquet.py", "from_buffer"),
+    "values from what was read": ("codec/fit.py", "read"),
+    "rendered and compared": ("codec/encode.py", "_prove"),
+    "statistics": ("codec/stats.py", "packed"),
+    "files written and synced": ("files.py", "write"),
+    "catalog: looked up": ("catalog/catalog.py", "get"),
+    "catalog: committed": ("catalog/catalog.py", "commit"),
+}
+_LOAD = {
+    "catalog": ("catalog/catalog.py", "locate"),
+    "files read": ("files.py", "read"),
+    "checksums": ("~", "<built-in method _hashlib.openssl_sha256>"),
+    "Parquet decoded": ("parquet.py", "from_buffer"),
+    "values in the document's order": ("codec/fit.py", "read"),
+    "rendered": ("codec/render.py", "_texts"),
+    "Python values": ("codec/values.py", "_records"),
+}
+_SQL = {
+    "a database of its own": ("query/instance.py", "database"),
+    "the statement's tree": ("query/tree.py", "parse"),
+    "bounds": ("query/prune.py", "needed_by"),
+    "catalog": ("catalog/catalog.py", "snapshot"),
+    "files intact": ("query/intact.py", "check"),
+    "views": ("query/session.py", "_create"),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the shares."""
+    parser = argparse.ArgumentParser(prog="python -m bench.stages", description=main.__doc__)
+    parser.add_argument("--num-signals", type=int, default=10_000)
+    options = parser.parse_args(arguments)
+    runs = Runs(options.num_signals)
+    with tempfile.TemporaryDirectory() as folder, lakestore.open(Path(folder) / "lake", dsn="") as lake:
+        numbers = iter(range(10**9))
+
+        def save_table() -> None:
+            run = runs.run(next(numbers), "table")
+            given = {"signals": run.signals}
+            lake.save(run.head, task_id=run.task_id, strategy=run.strategy, created_at=run.created_at, tables=given)
+
+        info = lake.save(text_of(runs.document(next(numbers), "text")))
+        week = "SELECT count(*), avg(price) FROM signals WHERE strategy = 's03' AND run_date = DATE '2024-07-01'"
+        works: Mapping[str, tuple[Callable[[], object], Mapping[str, tuple[str, str]]]] = {
+            "save from a dict": (lambda: lake.save(runs.document(next(numbers))), _SAVE),
+            "save from Arrow": (save_table, _SAVE),
+            "load as JSON text": (lambda: lake.load(info.task_id).to_json(), _LOAD),
+            "load as value": (lambda: lake.load(info.task_id).document, _LOAD),
+            "load as Arrow": (lambda: lake.load(info.task_id).tables["signals"], _LOAD),
+            "SQL, one strategy and day": (lambda: lake.sql(week).fetchall(), _SQL),
+        }
+        for name, (work, stages) in works.items():
+            print("\n".join(_table(name, work, stages)))
+            print()
+    return 0
+
+
+def _table(
+    name: str, work: Callable[[], object], stages: Mapping[str, tuple[str, str]], times: int = 10
+) -> Iterator[str]:
+    work()
+    profile = cProfile.Profile()
+    profile.enable()
+    for _ in range(times):
+        work()
+    profile.disable()
+    stats = pstats.Stats(profile)
+    whole = stats.total_tt  # type: ignore[attr-defined]
+    rows = []
+    for stage, (file, function) in stages.items():
+        spent = sum(
+            timing[3]
+            for (path, _, called), timing in stats.stats.items()  # type: ignore[attr-defined]
+            if called == function and (path == file or path.endswith(f"lakestore/{file}"))
+        )
+        if spent:
+            rows.append((stage, f"{1e3 * spent / times:.1f}", f"{100 * spent / whole:.0f} %"))
+    rows.append(("all", f"{1e3 * whole / times:.1f}", ""))
+    yield from aligned((name, "ms", "share"), rows, right=(1, 2))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

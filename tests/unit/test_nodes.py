@@ -1,0 +1,71 @@
+"""Nodes that are called the same are rendered alike; those that differ in anything that is seen are not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from lakestore.codec import render
+from lakestore.codec.nodes import Node, same
+from lakestore.codec.style import COMPACT
+
+
+def column(values: list[Any], kind: str = "float", **more: Any) -> Node:
+    types = {"float": pa.float64(), "int": pa.int64(), "str": pa.string()}
+    return Node(kind, len(values), pa.array(values, types[kind]), **more)  # type: ignore[arg-type]
+
+
+def records(*children: Node) -> Node:
+    keys = tuple(f"k{place}" for place in range(len(children)))
+    return Node("struct", children[0].n, keys=keys, children=children, shapes=(tuple(range(len(keys))),))
+
+
+def text(node: Node) -> bytes:
+    return b"".join(render.table(node, COMPACT, "objects"))
+
+
+BASE = [1.5, None, -0.0]
+OTHERS = {
+    "a value": column([1.5, None, 1.0]),
+    "a null": column([1.5, 2.0, -0.0]),
+    "a sign of zero": column([1.5, None, 0.0]),
+    "integers": column(BASE, ints=np.array([False, False, True])),
+    "odd values": column(BASE, odd=pa.array([None, '"x"', None])),
+    "digits": column(BASE, digits=("fixed", 2)),
+    "zeros": column(BASE, zeros=np.array([1, 0, 0], np.uint8)),
+    "a text of its own": column(BASE, overrides={0: "1.50"}),
+    "kind": column(["1.5", None, "-0.0"], "str"),
+    "length": column([*BASE, 1.0]),
+}
+
+
+@pytest.mark.parametrize("what", OTHERS)
+def test_a_difference_is_seen(what: str) -> None:
+    one, other = records(column(BASE)), records(OTHERS[what])
+    assert not same(one, other)
+    assert text(one) != text(other)
+
+
+def test_equal_nodes_are_the_same_and_give_the_same_text() -> None:
+    one, other = records(column(BASE), column([1, 2, 3], "int")), records(column(BASE), column([1, 2, 3], "int"))
+    assert same(one, other)
+    assert text(one) == text(other)
+    assert not same(one, replace(other, keys=("k0", "other")))
+    assert not same(one, replace(other, shapes=((1, 0),)))
+
+
+def test_nan_is_left_to_the_texts() -> None:
+    assert not same(column([float("nan")]), column([float("nan")]))
+
+
+def test_lists_are_compared_by_their_elements() -> None:
+    def made(last: float, offsets: list[int]) -> Node:
+        return Node("list", 2, offsets=np.array(offsets, np.int32), child=column([1.0, last]))
+
+    assert same(made(2.0, [0, 1, 2]), made(2.0, [0, 1, 2]))
+    assert not same(made(2.0, [0, 1, 2]), made(3.0, [0, 1, 2]))
+    assert not same(made(2.0, [0, 1, 2]), made(2.0, [0, 2, 2]))
