@@ -136,6 +136,7 @@ class Rebuild:
                         conn.execute(q["archive_gone"], {"write_ids": ids, "reason": reason}, prepare=False)
                 for result in alive:
                     conn.execute(q["insert_result"], commits.result_row(result, None))
+                commits.insert_stats(conn, [*(each.result for each in gone), *alive])
                 _mark_dead(conn, dead)
                 if empty:
                     spans = {"write_id": [e[0] for e in empty], "task_id": [e[1] for e in empty]}

@@ -106,6 +106,7 @@ def result_of(
         tables=said["tables"],
         params=stated[0],
         metrics=stated[1],
+        stats=row.stats,
     )
     replaces = said.get("replaces")
     spans = tuple(each.span for each in held)

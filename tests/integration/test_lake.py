@@ -6,8 +6,8 @@ import dataclasses
 import gzip
 import json
 import math
-import multiprocessing
-import warnings
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -360,20 +360,22 @@ def test_statements_share_a_duckdb_and_see_nothing_of_each_other(lake: Lake) -> 
     assert second.fetchall() == [(4.0,)]
 
 
-def test_a_statement_is_answered_in_a_forked_child_too(lake: Lake) -> None:
+FORKS = """
+import os, sys, lakestore
+lake = lakestore.open(sys.argv[1], dsn=sys.argv[2])
+sql = "SELECT sum(pnl) FROM trades"
+assert lake.sql(sql).fetchall() == [(1.5,)]
+child = os.fork()
+if not child:
+    os._exit(0 if lake.sql(sql).fetchall() == [(1.5,)] else 1)
+assert os.waitpid(child, 0)[1] == 0
+assert lake.sql(sql).fetchall() == [(1.5,)]
+"""
+
+
+def test_a_statement_is_answered_in_a_forked_child_too(lake: Lake, dsn: str) -> None:
     lake.save({"strategy": "s", "trades": [{"pnl": 1.5}]}, task_id="a")
-    sql = "SELECT sum(pnl) FROM trades"
-    assert lake.sql(sql).fetchall() == [(1.5,)]
-    context = multiprocessing.get_context("fork")
-    queue = context.SimpleQueue()
-    with warnings.catch_warnings():
-        # Python 3.12 warns of threads at a fork; DuckDB's and the driver's are meant.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        child = context.Process(target=lambda: queue.put(lake.sql(sql).fetchall()))
-        child.start()
-    child.join(30)
-    assert child.exitcode == 0
-    assert queue.get() == [(1.5,)]
+    subprocess.run([sys.executable, "-c", FORKS, str(lake.root), dsn], check=True, timeout=60)
 
 
 @pytest.mark.parametrize(
