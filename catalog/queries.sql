@@ -617,8 +617,10 @@ SELECT task_id, strategy, encode(sha256, 'hex'), json_size, file_size FROM backt
 WHERE %(strategy)s::text IS NULL OR strategy = %(strategy)s::text OR strategies @> ARRAY[%(strategy)s::text]
 
 -- name: insert_run_stats
+-- A rebuild that was stopped may have come by already: a version's numbers never change.
 INSERT INTO run_stats (write_id, table_name, packed)
 SELECT * FROM unnest(%(write_id)s::uuid[], %(table)s::text[], %(packed)s::bytea[])
+ON CONFLICT DO NOTHING
 
 -- name: run_stats
 -- In few values instead of many rows: a driver takes them at once.
