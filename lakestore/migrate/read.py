@@ -26,7 +26,7 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-MAX_DOCUMENT: Final = 256 * 1024 * 1024
+MAX_DOCUMENT: Final = 256_000_000
 """Bytes of JSON that one document may take unless told otherwise."""
 _BLOCK: Final = 1 << 20
 _RACY_NS: Final = 2_000_000_000
