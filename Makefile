@@ -27,6 +27,7 @@ help:
 	@echo 'make docs            write docs/cli.md from the help texts'
 	@echo 'make bench-codec     sizes and speeds of the codec, beside what must be reached (ARGS=--quick)'
 	@echo 'make bench-migrate   speed of migrate, files by the hundred and the thousand (ARGS=--quick)'
+	@echo 'make bench-upkeep    sizes after compaction, time of a rebuild (ARGS="--rebuild 100000")'
 	@echo 'make bench           what lakestore costs beside the floor, in two minutes        make bench-peers: and others'
 	@echo 'make build           sdist and wheel into dist/'
 	@echo 'make clean           remove what make made'
@@ -52,12 +53,15 @@ check: lint types test
 docs: $(VENV)/.stamp
 	$(BIN)/python docs/make_cli.py
 
-.PHONY: bench-codec bench-migrate
+.PHONY: bench-codec bench-migrate bench-upkeep
 bench-codec: $(VENV)/.stamp
 	$(BIN)/python -m bench.codec $(ARGS)
 
 bench-migrate: $(VENV)/.stamp
 	$(BIN)/python -m bench.migrate $(ARGS)
+
+bench-upkeep: $(VENV)/.stamp
+	$(BIN)/python -m bench.upkeep $(ARGS)
 
 .PHONY: bench bench-peers
 bench: $(VENV)/.stamp

@@ -15,13 +15,14 @@ class Gathered:
     """Lake tables so far; none of them is ever narrowed.
 
     `changed` are the columns by table that were not there when it was last cleared, `owners` the tables of all field
-    ids.
+    ids, `seen` what was taken in.
     """
 
     tables: dict[str, LakeTable] = field(default_factory=dict)
     next_field_id: int = FIRST_FIELD_ID
     changed: dict[str, dict[int, Column]] = field(default_factory=dict)
     owners: dict[int, str] = field(default_factory=dict)
+    seen: set[LakeTable] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         """Take note of whose the columns are."""
@@ -33,6 +34,9 @@ class Gathered:
         Raises:
             CorruptFileError: it contradicts another one.
         """
+        if table in self.seen:
+            return
+        self.seen.add(table)
         own = self.tables.get(table.name)
         if own is not None and own.key != table.key:
             raise CorruptFileError(f"lake table {table.name!r} stands for the keys {own.key} and {table.key} at once")

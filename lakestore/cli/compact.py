@@ -72,16 +72,18 @@ def compact(
     from lakestore import maintenance
 
     settings = config(format)
-    files = into = before = after = wrong = 0
+    files = into = before = after = 0
+    problems: set[str] = set()
 
     def rows() -> Iterator[tuple[Any, ...]]:
-        nonlocal files, into, before, after, wrong
+        nonlocal files, into, before, after
         found = maintenance.compact(
             lake, strategy=strategy, table=table, target_size=target_size, partition=partition, dry_run=dry_run
         )
         for each in found:
-            wrong += each.problem is not None
-            if each.problem is None:
+            if each.problem is not None:
+                problems.add("conflict" if each.lost else "corrupt_file")
+            else:
                 files, before = files + each.files, before + each.bytes
                 into, after = into + each.into, after + each.into_bytes
             yield tuple(getattr(each, field.name) for field in _FIELDS)
@@ -92,4 +94,4 @@ def compact(
         say(f"would merge {files} files ({before / 1e6:,.1f} MB)")
     else:
         say(f"merged {files} files ({before / 1e6:,.1f} MB) into {into} ({after / 1e6:,.1f} MB)")
-    return exits.EXIT_CODES["conflict"][0] if wrong else 0
+    return exits.EXIT_CODES[max(problems)][0] if problems else 0

@@ -21,6 +21,7 @@ from lakestore.model import Partition
 
 TARGET: Final = 32 << 20
 """Bytes of a file that is not made larger; files of the size hold some hundred thousand rows."""
+_LOST: Final = "others kept changing these results; compact again"
 _ROUNDS: Final = 3
 """How often a group is tried that others keep changing."""
 
@@ -32,17 +33,18 @@ class Compacted:
     Attributes:
         files, bytes: how many there were, and their size.
         into, into_bytes: how many there are now; 0 in a dry run, and where nothing of them was alive.
-        problem: why they were left as they are.
+        problem: why they were left as they are; `lost`: because others kept changing results of the strategy.
     """
 
     table: str
     strategy: str
-    run_date: date
+    run_date: date | None
     files: int
     bytes: int
     into: int = 0
     into_bytes: int = 0
     problem: str | None = None
+    lost: bool = False
 
 
 def compact(
@@ -85,7 +87,7 @@ def compact(
             if not lost:
                 break
         else:
-            yield Compacted("", name, date.min, 0, 0, problem="others kept changing these results; compact again")
+            yield Compacted("", name, None, 0, 0, problem=_LOST, lost=True)
 
 
 def _coarser(parts: Parts, partition: Partition | None, dry_run: bool) -> Partition:

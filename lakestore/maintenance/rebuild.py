@@ -219,9 +219,10 @@ class _Rebuild:
         by_path: dict[str, list[tuple[int, Version]]] = {}
         for (path, number), version in page:
             by_path.setdefault(path, []).append((number, version))
-        for path, those in by_path.items():
-            rows = facts.read(self._parts.files, path).results
-            yield from ((version, rows[number]) for number, version in those)
+        for each in facts.read_all(self._parts.files, by_path, runs=lambda _: False):
+            if isinstance(each, Damaged):
+                raise CorruptFileError(f"{each.reason}; it was whole a moment ago: check the disk")
+            yield from ((version, each.results[number]) for number, version in by_path[each.file.path])
 
     def _make(
         self, made: _Made, version: Version, row: record.Row, held: Sequence[Held], stones: Mapping[UUID, Reason] | None

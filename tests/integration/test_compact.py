@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace as replace_fields
 from datetime import date, timedelta
@@ -249,6 +251,32 @@ def test_a_failing_commit_leaves_no_file_behind(lake: Lake, monkeypatch: pytest.
     with pytest.raises(CatalogError, match="away"):
         list(compact(lake))
     assert sorted(lake.root.rglob("*.parquet")) == before
+
+
+def test_what_a_killed_compaction_leaves_changes_no_answer_not_even_of_a_rebuild(
+    lake: Lake, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(lake)
+    with monkeypatch.context() as patch:
+        patch.setattr(Compaction, "exchange", lambda *_: (_ for _ in ()).throw(SystemExit))
+        with pytest.raises(SystemExit):
+            list(compact(lake))
+    lake.delete("t04")
+    lake.save(run(8, signals=[{"x": 7}]), task_id="t08", replace=True)
+    before = answers(lake)
+    assert len(list(sync(lake))) == 0
+    then = time.time() - 7200
+    for path in lake.root.rglob("*.parquet"):
+        os.utime(path, (then, then))
+    assert {each.kind for each in sync(lake, adopt=True)} == {"leftover"}
+    lake.close()
+    told = rebuild(lake.root, dsn=dsn)
+    assert (told.doubtful, told.incomplete, told.damaged) == ((), (), ())
+    with lakestore.open(lake.root, dsn=dsn) as again:
+        assert same(answers(again), before)
+        done(again)
+        vacuum(again, older_than=ZERO)
+        assert same(answers(again), before) and list(sync(again, deep=True)) == []
 
 
 def test_only_what_is_asked_for_is_compacted(lake: Lake) -> None:

@@ -94,3 +94,39 @@ def test_a_missing_file_is_a_corrupt_lake_and_removing_it_is_fine(tmp_path: Path
     with pytest.raises(CorruptFileError, match="is missing"):
         files.read("t/x.parquet")
     files.remove(["t/x.parquet"])
+
+
+def test_a_removal_is_durable_on_return(tmp_path: Path, calls: list[str]) -> None:
+    files = Files(tmp_path)
+    files.write([("t/a/x.parquet", b"1"), ("t/a/y.parquet", b"2"), ("t/b/z.parquet", b"3")])
+    calls.clear()
+    files.remove(["t/a/x.parquet", "t/a/y.parquet", "t/b/z.parquet", "t/b/none.parquet"])
+    assert calls == ["fsync folder a", "fsync folder b"] and list(files.list()) == []
+    assert sorted(files.remove_empty_folders("t")) == ["t", "t/a", "t/b"]
+
+
+def test_a_folder_that_holds_anything_stays(tmp_path: Path) -> None:
+    files = Files(tmp_path)
+    files.write([("t/a/x.parquet", b"1")])
+    (tmp_path / "t" / "b").mkdir()
+    assert files.remove_empty_folders("t") == ["t/b"] and files.remove_empty_folders("none") == []
+    assert [(found.name, found.bytes) for found in files.scan("t")] == [("t/a/x.parquet", 1)]
+
+
+def test_a_file_is_put_in_the_place_of_another_at_once(
+    tmp_path: Path, calls: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = Files(tmp_path)
+    files.write([("t/x.json", b"old")])
+    calls.clear()
+    files.replace("t/x.json", b"new")
+    assert calls == ["fsync file", "rename to x.json", "fsync folder t"] and files.read("t/x.json") == b"new"
+
+    def refused(*_: Any) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(os, "rename", refused)
+    with pytest.raises(StorageError, match="Read-only file system"):
+        files.replace("t/x.json", b"newer")
+    monkeypatch.undo()
+    assert files.read("t/x.json") == b"new" and list(files.list()) == ["t/x.json"]
