@@ -20,12 +20,13 @@ Made from the help texts by `make docs`; a test keeps it so.
 - Data goes to standard output, everything else to standard error. Colour only on a terminal, and not with `NO_COLOR`.
 - `--lake` and `--dsn` may stand before or after the command. A flag beats the environment (`LAKESTORE_LAKE`,
   `LAKESTORE_DSN`, `LAKESTORE_FORMAT`, `LAKESTORE_MAX_DOCUMENT`), which beats the file
-  (`~/.config/lakestore/config.toml`, or what `LAKESTORE_CONFIG` names, with the keys `lake`, `dsn`, `format`, `max_document`), which beats the default.
+  (`~/.config/lakestore/config.toml`, or what `LAKESTORE_CONFIG` names, with the keys `lake`, `dsn`, `format`,
+  `max_document`), which beats the default.
 - A document may take 1 GiB of JSON, unpacked; `LAKESTORE_MAX_DOCUMENT=4GB` takes more. A save needs about eight
   times as much memory.
-- What engines write to is
-  set in the same way as `--lake`: `RESULT_STORAGE_MODE`, `RESULT_STORAGE_PRIMARY`, `RESULT_STORAGE_VERIFY_READS`,
-  `RESULT_STORAGE_JSON_ROOT`, `RESULT_STORAGE_JSON_PATTERN` (keys `mode`, `primary`, `verify_reads`, `json_root`,
+- What engines write to is set in the same way: `RESULT_STORAGE_MODE`, `RESULT_STORAGE_PRIMARY`,
+  `RESULT_STORAGE_VERIFY_READS`, `RESULT_STORAGE_JSON_ROOT`, `RESULT_STORAGE_JSON_PATTERN`
+  (keys `mode`, `primary`, `verify_reads`, `json_root`,
   `json_pattern`; [cutover.md](cutover.md) tells what they do).
 - `--format json` prints one array of objects, one a line, keys as in the table's heading or named below. Times are
   ISO 8601 text in UTC, numbers keep their digits, and NaN and the infinities, which JSON lacks, are the texts

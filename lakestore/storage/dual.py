@@ -233,11 +233,14 @@ class DualResultStorage:
 
     @contextlib.contextmanager
     def _noted(self, note: Entry, before: Entry | None) -> Iterator[None]:
-        """Note first what the block is to do to the first side; no longer where it is known to have failed."""
+        """Note first what the block is to do to the first side; no longer where it is known to have failed.
+
+        A disk that failed may have done it all the same: the note stays, and whoever mends looks.
+        """
         self.journal.write(note)
         try:
             yield
-        except CommitUnknownError:
+        except (CommitUnknownError, StorageError):
             raise
         except LakestoreError:
             if before is None:

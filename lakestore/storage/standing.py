@@ -150,7 +150,10 @@ def _against(phase: Phase, counts: Counter[State], pending: Counter[str], has_tr
         found.append("no tree of JSON files is named: set RESULT_STORAGE_JSON_ROOT, or give --json-root")
     if phase in ("dual", "lake"):
         if counts["only_json"]:
-            found.append(f"{_results(counts['only_json'])} only in the tree, {_MIGRATE} brings in what can be kept")
+            found.append(
+                f"{_results(counts['only_json'])} only in the tree, {_MIGRATE} brings in what can be kept, "
+                "and with --force what the lake deleted"
+            )
         found += _repairs(pending)
         found += _differences(counts)
     elif phase == "json" and pending["json"]:
