@@ -15,6 +15,7 @@ import duckdb
 import psycopg
 
 from lakestore import Lake
+from lakestore.maintenance.sync import sync
 from lakestore.maintenance.vacuum import vacuum
 
 TABLES = ("signals", "trades")
@@ -109,7 +110,11 @@ def tidy(lake: Lake, *, keep: timedelta = timedelta()) -> None:
         keep: what was let go since then stays.
     """
     backdate(lake)
+    harm = [found for found in sync(lake, deep=True) if found.is_harm]
+    assert not harm, harm
     vacuum(lake, older_than=keep)
+    odd = list(sync(lake))
+    assert not odd, odd
     left = unknown_files(lake)
     assert not left, f"vacuum left {left}"
     if not keep:

@@ -6,8 +6,10 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, Self
 
+import psycopg
 import pytest
 
 import lakestore
@@ -16,7 +18,10 @@ from lakestore.archive import archive
 from lakestore.archive.tarball import archives, opened
 from lakestore.errors import LakestoreError, StorageError
 from lakestore.identity import uuid7
+from lakestore.maintenance.compact import compact
+from lakestore.maintenance.rebuild import rebuild
 from lakestore.maintenance.restore import restore
+from lakestore.maintenance.sync import sync
 from lakestore.maintenance.vacuum import vacuum
 from lakestore.migrate import Options, migrate
 from lakestore.migrate.batch import Batch
@@ -31,7 +36,8 @@ class Job:
 
     `change` is what it makes of the results (None: it is gone afterwards). `run` must be safe to call again, also
     after it succeeded. `whole`: all of it is done or none. `before` are results that `prepare` adds. `check` asserts
-    what else holds at any moment. Files beside the lake belong below its parent folder.
+    what else holds at any moment. `recover`: until the work is done nobody can open the lake, and this does it;
+    `keeps`: it needs files that vacuum would take. Files beside the lake belong below its parent folder.
     """
 
     name: str
@@ -40,6 +46,8 @@ class Job:
     prepare: Callable[[Lake], object] | None = None
     whole: bool = True
     before: Mapping[str, bytes] = field(default_factory=dict)
+    recover: Callable[[Path, str], object] | None = None
+    keeps: bool = False
     check: Callable[[Lake], object] = lambda lake: None
 
     def after(self) -> dict[str, bytes]:
@@ -158,6 +166,48 @@ def _nothing_of_the_pile_is_lost(lake: Lake) -> None:
     assert there == {f"{task_id}.json": text for task_id, text in PILE.items()}
 
 
+def _compact(lake: Lake) -> None:
+    for each in compact(lake):
+        if each.problem is not None:
+            raise StorageError(each.problem)
+
+
+def _compact_months(lake: Lake) -> None:
+    for each in compact(lake, partition="month"):
+        if each.problem is not None:
+            raise StorageError(each.problem)
+
+
+def _lose_a_result(lake: Lake) -> None:
+    """Leave a result that the catalog does not know, as an old backup does, and a delete without its tombstone."""
+    lake.save(_LOST, task_id="lost")
+    backdate(lake)
+    with psycopg.connect(lake.conninfo) as conn:
+        conn.execute("DELETE FROM result_files WHERE task_id = 'lost'")
+        conn.execute("DELETE FROM backtest_results WHERE task_id = 'lost'")
+        conn.execute(
+            "DELETE FROM data_files f WHERE NOT EXISTS (SELECT FROM result_files s WHERE s.file_id = f.file_id)"
+        )
+    for path in (lake.root / "_lakestore" / "tombstones").iterdir():
+        path.unlink()
+
+
+def _sync(lake: Lake) -> None:
+    found = [each for each in sync(lake, adopt=True, deep=True) if each.is_harm or each.kind == "refused"]
+    assert not found, found
+
+
+def _rebuild(lake: Lake) -> None:
+    lake.close()
+    _rebuild_at(lake.root, lake.conninfo)
+
+
+def _rebuild_at(root: Path, dsn: str) -> None:
+    found = rebuild(root, dsn=dsn)
+    assert not (found.doubtful or found.incomplete or found.damaged), found
+
+
+_LOST = document("lost")
 PILE = {task_id: document(task_id, strategy="breakout") for task_id in ("p", "q", "r")}
 _NEW = document("new", strategy="breakout")
 _OTHER = document("b", 2)
@@ -171,6 +221,17 @@ JOBS = (
     Job("restore", _restore, {"gone": document("gone")}),
     Job("migrate", _migrate, dict(PILE), _lay_pile, whole=False, check=_nothing_of_the_pile_is_lost),
     Job("archive", _archive, {}, _lay_migrated_pile, before=PILE, check=_nothing_of_the_pile_is_lost),
+    Job("compact", _compact, prepare=_leave_files, whole=False),
+    Job("compact --partition", _compact_months, whole=False),
+    Job(
+        "replace in a compacted file",
+        lambda lake: lake.save(_OTHER, task_id="b", replace=True),
+        {"b": _OTHER},
+        _compact,
+    ),
+    Job("delete in a compacted file", _delete, {"a": None}, _compact),
+    Job("sync --adopt", _sync, {"lost": _LOST}, _lose_a_result, whole=False, keeps=True),
+    Job("sync --rebuild", _rebuild, prepare=_compact, whole=False, recover=_rebuild_at),
     Job("vacuum", lambda lake: vacuum(lake, older_than=timedelta()), prepare=_leave_files, whole=False),
 )
 BY_NAME = {job.name: job for job in JOBS}

@@ -124,6 +124,8 @@ def judge(job: Job, root: Path, dsn: str, outcome: Outcome) -> None:
     """Assert everything that is promised of a lake in which the job ended so, and that it can be done again."""
     before, after = {**BEFORE, **job.before}, job.after()
     check_files(root)
+    if job.recover is not None and outcome.end != "done":
+        job.recover(root, dsn)
     with lakestore.open(root, dsn=dsn, create=False) as lake:
         found = settled(lake, before, after, whole=job.whole)
         if outcome.end == "done":
@@ -134,9 +136,11 @@ def judge(job: Job, root: Path, dsn: str, outcome: Outcome) -> None:
         check(lake, found)
         job.check(lake)
         # What was let go stays: the job may be to bring it back.
-        tidy(lake, keep=timedelta(days=1))
-        check(lake, found)
+        if not job.keeps:
+            tidy(lake, keep=timedelta(days=1))
+            check(lake, found)
         job.run(lake)
+    with lakestore.open(root, dsn=dsn, create=False) as lake:
         check(lake, after)
         tidy(lake)
         check(lake, after)
