@@ -19,7 +19,9 @@ from typing import Any
 import lakestore
 from lakestore import Item, Lake
 from lakestore.errors import LakestoreError
+from lakestore.maintenance.compact import compact
 from lakestore.maintenance.restore import restore
+from lakestore.maintenance.sync import sync
 from lakestore.maintenance.vacuum import vacuum
 from lakestore.maintenance.verify import verify
 from tests.crash.matrix import processes
@@ -159,6 +161,13 @@ def queries(lake: Lake, told: Told, chance: random.Random, name: str) -> None:
 def upkeep(lake: Lake, told: Told, chance: random.Random, name: str) -> None:
     """Keep the lake up while it is used."""
     told.attempt("vacuum", lambda: vacuum(lake, older_than=GRACE))
+    told.attempt("compact", lambda: list(compact(lake)))
+
+    def in_order() -> None:
+        harm = [found for found in sync(lake) if found.is_harm]
+        assert not harm, harm
+
+    told.attempt("sync", in_order)
 
     def verify_some() -> None:
         for each in verify(lake, sample=5):

@@ -28,7 +28,10 @@ from psycopg.conninfo import make_conninfo
 import lakestore
 from lakestore import Item, Lake
 from lakestore.errors import AlreadyExistsError, LakestoreError, NotFoundError, StorageError
+from lakestore.maintenance.compact import compact
+from lakestore.maintenance.rebuild import rebuild
 from lakestore.maintenance.restore import restore, versions
+from lakestore.maintenance.sync import sync
 from lakestore.maintenance.verify import verify
 from tests.crash.faults import Faults
 from tests.lake_state import check, check_files, document, tidy, unknown_files
@@ -154,6 +157,18 @@ class Machine(RuleBasedStateMachine):
         tidy(self.lake)
         self.let_go.clear()
 
+    @rule(month=st.booleans())
+    def compact(self, month: bool) -> None:
+        assert [each.problem for each in compact(self.lake, partition="month" if month else None) if each.problem] == []
+
+    @rule()
+    def rebuild(self) -> None:
+        self.lake.close()
+        found = rebuild(self.root, dsn=self.dsn)
+        assert (found.results, found.versions) == (len(self.live), sum(map(len, self.let_go.values())))
+        assert not (found.doubtful or found.incomplete or found.damaged)
+        self.lake = lakestore.open(self.root, dsn=self.dsn, create=False)
+
     @rule()
     def reopen(self) -> None:
         self.lake.close()
@@ -167,6 +182,10 @@ class Machine(RuleBasedStateMachine):
     @invariant()
     def holds_what_the_dict_holds(self) -> None:
         check(self.lake, self.live)
+
+    @invariant()
+    def is_in_order(self) -> None:
+        assert list(sync(self.lake)) == []
 
     @invariant()
     def leaves_no_file_that_nobody_knows(self) -> None:
