@@ -41,7 +41,8 @@ SELECT pg_is_in_recovery(),
 
 
 -- name: schema_state
-SELECT to_regclass('lakestore_schema') IS NOT NULL, current_setting('server_encoding')
+-- Whose role may use no schema sees no table, which says nothing of what is there.
+SELECT to_regclass('lakestore_schema') IS NOT NULL, current_setting('server_encoding'), current_schema() IS NOT NULL
 
 -- name: schema_lock
 SELECT pg_advisory_xact_lock(7813571003418391553)

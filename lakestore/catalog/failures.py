@@ -12,7 +12,6 @@ _LOST = ("08", "57P01", "57P02", "57P03", "57P05")
 _INPUT = ("22", "54")
 _HINTS = {
     "25006": "the server accepts no writes (read-only, or a standby): use the primary",
-    "3F000": "the role may use no schema of this database: ask its owner for one of 'lakestore catalog roles'",
     "42501": "the role lacks a privilege: ask the owner of the database for it",
     "42P01": "a table of the catalog is missing: restore the database or rebuild the catalog",
     "42703": "a column of the catalog is missing: restore the database or rebuild the catalog",

@@ -54,7 +54,11 @@ def _version(conn: Connection, place: str) -> int:
     q = queries()
     row = conn.execute(q["schema_state"]).fetchone()
     assert row is not None
-    exists, encoding = row
+    exists, encoding, may_look = row
+    if not may_look:
+        raise CatalogError(
+            f"the role may use no schema of the database at {place}: ask its owner for one of 'lakestore catalog roles'"
+        )
     if encoding != "UTF8":
         raise CatalogError(
             f"the database at {place} has the encoding {encoding}, which cannot hold every text; "
