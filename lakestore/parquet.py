@@ -117,11 +117,13 @@ def to_buffer(
         table = _plain_task_ids(table)
     # A thorough search takes off another 2 to 5 %, for a time that grows with the rows.
     level = 15 if table.num_rows <= _SMALL else 12
-    options["compression_level"] = {path: level if kind in _PACKED else 3 for path, kind in encodings.items()}
+    options["compression_level"] = {
+        path: 19 if groups else level if kind in _PACKED else 3 for path, kind in encodings.items()
+    }
     with pq.ParquetWriter(sink, table.schema, **options) as writer:
         if key:
             writer.add_key_value_metadata({FOOTER_KEY: _footer(table.schema, columns, key)})
-        if versions:
+        if versions or groups:
             writer.add_key_value_metadata({VERSIONS_KEY: _versions_footer(versions)})
         first = 0
         for rows in groups or [table.num_rows]:

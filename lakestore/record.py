@@ -104,8 +104,7 @@ def to_buffer(rows: Sequence[Row], *, compacted: bool = False) -> pa.Buffer:
     table = pa.Table.from_arrays(arrays, schema=_SCHEMA)
     if not compacted:
         return parquet.to_buffer(table)
-    versions = [(row.write_id, 1) for row in rows]
-    return parquet.to_buffer(table, versions=versions, groups=parquet.row_groups([1] * len(rows), ROW_GROUP))
+    return parquet.to_buffer(table, groups=parquet.row_groups([1] * len(rows), ROW_GROUP))
 
 
 def envelope_of(columns: Mapping[int, pa.Array], where: str) -> bytes:
