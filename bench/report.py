@@ -58,6 +58,7 @@ def tables(found: Found) -> Iterator[str]:
 def markdown(found: Found, name: str) -> Iterator[str]:
     """The page, from the results file of this name."""
     settings, machine = found.settings, found.machine
+    quick = "; this run was a quick one, of few rounds" if settings["quick"] else ""
     yield "# Benchmarks\n"
     yield f"From `bench/results/{name}` by `python -m bench report`; a test fails when this page is stale.\n"
     yield (
@@ -65,7 +66,8 @@ def markdown(found: Found, name: str) -> Iterator[str]:
         f"{machine['memory'] / 2**30:.0f} GiB, Python {machine['python']}, fsync {machine['fsync']}; "
         f"{settings['signals']:,} signals a run, {settings['runs']} runs in each store. All stores take turns, round "
         "by round, in one process on one PostgreSQL, and the ratio of two is taken within each round: it holds on a "
-        "busy machine, where milliseconds do not. Every answer is compared with what was saved. Stores are warm.\n"
+        f"busy machine, where milliseconds do not{quick}. Every answer is compared with what was saved. Stores are "
+        "warm.\n"
     )
     yield ", ".join(f"{package} {version}" for package, version in found.versions.items()) + ".\n"
     yield "## What must be reached\n"
