@@ -132,7 +132,7 @@ def rows(columns: Mapping[int, pa.Array], where: str) -> Iterator[Row]:
             if None in (task_id, status, created_at, envelope) or not row.write_id:
                 raise ValueError("a value is missing")
             yield row
-    except (KeyError, ValueError, TypeError, AttributeError) as exc:
+    except (KeyError, ValueError, TypeError, AttributeError, OverflowError, pa.ArrowException) as exc:
         raise CorruptFileError(f"{where} is not a file of the table 'results' ({exc!r})") from exc
 
 
