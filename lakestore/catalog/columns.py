@@ -53,7 +53,9 @@ def read_tables(conn: Connection) -> dict[str, LakeTable]:
     keys: dict[str, str] = dict(conn.execute(queries()["lake_tables"]).fetchall())
     columns: dict[str, list[Column]] = {name: [] for name in keys}
     for table, *rest in conn.execute(queries()["lake_columns"]).fetchall():
-        columns[table].append(Column(*rest))
+        # A table made between the two statements is seen when the counter is looked at next.
+        if table in columns:
+            columns[table].append(Column(*rest))
     return {name: LakeTable(name, key, tuple(columns[name])) for name, key in keys.items()}
 
 

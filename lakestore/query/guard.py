@@ -142,12 +142,13 @@ def answer(
     bare = _without_semicolon(con, sql)
     if parse(con, bare) != tree:
         raise QueryError("the statement's end is not clear: leave out what follows its last ';'")
-    done = threading.Event()
+    done, expired = threading.Event(), threading.Event()
 
     def stop() -> None:
         # An interrupt is lost on a statement that has not begun: repeat it.
         wait = limits.seconds
         while not done.wait(wait):
+            expired.set()
             con.interrupt()
             wait = 0.05
 
@@ -156,6 +157,9 @@ def answer(
     try:
         con.execute(f"CREATE TABLE {_ANSWERS}.main.answer AS FROM (\n{bare}\n)", params)
     except duckdb.InterruptException as exc:
+        if not expired.is_set():
+            # Ctrl-C, which DuckDB may report like its own interrupt.
+            raise KeyboardInterrupt from exc
         raise QueryError(f"the statement ran longer than {limits.seconds:g} s: narrow it, or raise the limit") from exc
     finally:
         done.set()

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from lakestore.catalog import Catalog
-from lakestore.catalog.columns import free_table_name
+from lakestore.catalog.columns import free_table_name, read_tables
 from lakestore.errors import InvalidInputError, NotFoundError
 from lakestore.model import FIRST_FIELD_ID, OWN_COLUMNS, Column, LakeTable, NewColumn, SqlType
 
@@ -34,6 +34,21 @@ def test_keys_that_wish_the_same_name_get_tables_of_their_own(catalog: Catalog) 
     assert catalog.table_for('"trades"', "trades") == "trades"
     assert catalog.table_for('"Trades"', "Trades") == "trades__2"
     assert catalog.table_for('"TRADES"', "trades") == "trades__3"
+
+
+def test_a_table_made_while_the_tables_are_read_is_left_for_the_next_time(
+    catalog: Catalog, trades: str, dsn: str
+) -> None:
+    class Overtaken(psycopg.Connection[tuple[object, ...]]):
+        def execute(self, query: object, *given: object, **more: object) -> psycopg.Cursor[tuple[object, ...]]:
+            found = super().execute(query, *given, **more)  # type: ignore[arg-type]
+            if b"FROM lake_tables" in bytes(query):  # type: ignore[call-overload]
+                catalog.reserve(catalog.table_for('"orders"', "orders"), [wish("price")])
+            return found
+
+    with Overtaken.connect(dsn, autocommit=True) as conn:
+        assert set(read_tables(conn)) == {trades}
+    assert set(catalog.tables()) == {trades, "orders"}
 
 
 def test_a_key_of_any_length_has_a_table(catalog: Catalog) -> None:

@@ -381,7 +381,7 @@ def test_the_interpreter_ends_at_once_and_quietly_with_a_catalog_that_is(what: s
         "from lakestore.catalog.connect import Connections",
         "warnings.filterwarnings('ignore', '.*fork', DeprecationWarning)",
         f"connections = Connections({dsn!r}, where='the lake')",
-        "catalog = Catalog(connections)",
+        "catalog = Catalog(connections, 'day')",
         "def wait():",
         "    with connections.take() as conn: conn.execute('SELECT pg_sleep(60)')",
         ENDS[what],

@@ -116,8 +116,8 @@ def postmaster(directory: Path) -> int:
 
 def postmasters(directory: Path) -> list[int]:
     found = {pid for pid, command in processes(directory).items() if "/postgres -D" in command}
-    # A process that the postmaster has just forked still bears its name.
-    return [pid for pid in found if parent(pid) not in found]
+    # A process that the postmaster has just forked still bears its name, and may be gone by now.
+    return [pid for pid in found if parent(pid) not in (0, *found)]
 
 
 def parent(pid: int) -> int:
