@@ -142,28 +142,32 @@ def answer(
     bare = _without_semicolon(con, sql)
     if parse(con, bare) != tree:
         raise QueryError("the statement's end is not clear: leave out what follows its last ';'")
-    done, expired = threading.Event(), threading.Event()
+    done = threading.Event()
+    failures: list[BaseException] = []
 
-    def stop() -> None:
-        # An interrupt is lost on a statement that has not begun: repeat it.
-        wait = limits.seconds
-        while not done.wait(wait):
-            expired.set()
-            con.interrupt()
-            wait = 0.05
+    def work() -> None:
+        try:
+            con.execute(f"CREATE TABLE {_ANSWERS}.main.answer AS FROM (\n{bare}\n)", params)
+        except BaseException as exc:
+            failures.append(exc)
+        finally:
+            done.set()
 
-    timer = threading.Thread(target=stop, name="lakestore-time-limit", daemon=True)
-    timer.start()
+    # In a thread of its own: DuckDB does not look for Ctrl-C while it works, and here is nothing to do but to wait.
+    threading.Thread(target=work, name="lakestore-statement", daemon=True).start()
     try:
-        con.execute(f"CREATE TABLE {_ANSWERS}.main.answer AS FROM (\n{bare}\n)", params)
-    except duckdb.InterruptException as exc:
-        if not expired.is_set():
-            # Ctrl-C, which DuckDB may report like its own interrupt.
-            raise KeyboardInterrupt from exc
-        raise QueryError(f"the statement ran longer than {limits.seconds:g} s: narrow it, or raise the limit") from exc
+        in_time = done.wait(limits.seconds)
     finally:
-        done.set()
-        timer.join()
+        # An interrupt is lost on a statement that has not begun: repeat it.
+        while not done.is_set():
+            con.interrupt()
+            done.wait(0.05)
+    if failures:
+        if not in_time and isinstance(failures[0], duckdb.InterruptException):
+            raise QueryError(
+                f"the statement ran longer than {limits.seconds:g} s: narrow it, or raise the limit"
+            ) from failures[0]
+        raise failures[0]
     return con.table(f"{_ANSWERS}.main.answer")
 
 
