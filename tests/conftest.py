@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -49,4 +50,13 @@ def dsn(postgres: str) -> Iterator[str]:
         try:
             yield make_conninfo(postgres, dbname=name)
         finally:
-            conn.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+            drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
+            for patience in range(50):
+                try:
+                    conn.execute(drop)
+                    break
+                except psycopg.errors.InsufficientPrivilege:
+                    # The server's own vacuum is at work there, which only its owner may end.
+                    if patience == 49:
+                        raise
+                    time.sleep(0.1)

@@ -108,6 +108,8 @@ def program(tmp_path: Path) -> Callable[..., subprocess.Popen[bytes]]:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            # Where the tests run in the background Ctrl-C is ignored, and so would it be here.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
     return start
