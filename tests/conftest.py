@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -15,6 +14,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from lakestore.catalog.embedded import EmbeddedServer
+from tests.databases import drop
 
 
 @pytest.fixture(scope="session")
@@ -50,13 +50,4 @@ def dsn(postgres: str) -> Iterator[str]:
         try:
             yield make_conninfo(postgres, dbname=name)
         finally:
-            drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
-            for patience in range(50):
-                try:
-                    conn.execute(drop)
-                    break
-                except psycopg.errors.InsufficientPrivilege:
-                    # The server's own vacuum is at work there, which only its owner may end.
-                    if patience == 49:
-                        raise
-                    time.sleep(0.1)
+            drop(conn, name)

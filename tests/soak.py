@@ -7,8 +7,9 @@ import resource
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
 from multiprocessing.connection import Connection
@@ -63,8 +64,8 @@ class Soak:
             try:
                 turn(self._folder / f"lake{self._rounds}", min(share, max(5.0, self.left())))
             except Exception as exc:
-                self.faults.append(f"{name}: {type(exc).__name__}: {exc}")
-                print(self.faults[-1], file=sys.stderr)
+                self.faults.append("\n".join([f"{name}: {type(exc).__name__}: {exc}", *_notes(exc)]))
+                traceback.print_exc()
             print(f"{name}: {time.monotonic() - begun:.0f} s", file=sys.stderr)
 
     def _crowd(self, root: Path, seconds: float) -> None:
@@ -132,7 +133,18 @@ class Soak:
         if self.documents:
             lines += ["", "| large document | MB of JSON | MB in the lake | save, s | load, s | peak memory, MB |"]
             lines += ["| --- " * 6 + "|", *self.documents]
+        for fault in self.faults:
+            lines += ["", "```", fault, "```"]
         return "\n".join(lines)
+
+
+def _notes(error: BaseException) -> Iterator[str]:
+    """What hypothesis says of failures: the steps that lead there, and how to take them again."""
+    yield from getattr(error, "__notes__", ())
+    if isinstance(error, BaseExceptionGroup):
+        for each in error.exceptions:
+            yield f"{type(each).__name__}: {each}"
+            yield from _notes(each)
 
 
 def _records(path: Path) -> None:

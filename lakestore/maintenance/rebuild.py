@@ -27,6 +27,7 @@ from lakestore.maintenance.facts import Damaged, Facts
 from lakestore.maintenance.unknown import pages, table_folders
 from lakestore.maintenance.versions import Version, Versions
 from lakestore.model import NewFile, NewResult, Reason, RowSpan
+from lakestore.tombstones import Why
 
 _PAGE: Final = 500
 """Files or results of one transaction."""
@@ -92,8 +93,7 @@ class _Rebuild:
             self._schema.take(table)
         there = {path: (size, rows) for path, size, rows in self._catalog.files()}
         count = len(there) + self._add_files(self._results_files(there)) + self._add_files(self._data_files(there))
-        stones = {dead: stone.reason for stone in tombstones.read(self._parts.files) for dead in stone.dead}
-        alive, gone, doubtful = self._add_versions(stones)
+        alive, gone, doubtful = self._add_versions(tombstones.reasons(self._parts.files))
         self._catalog.end(max(self._schema.next_field_id, kept.next_field_id))
         incomplete = tuple(sorted(self._incomplete.values()))
         return Rebuilt(alive, gone, count, doubtful, incomplete, tuple(self._damaged))
@@ -177,7 +177,7 @@ class _Rebuild:
             count += len(page)
         return count
 
-    def _add_versions(self, stones: Mapping[UUID, Reason]) -> tuple[int, int, tuple[str, ...]]:
+    def _add_versions(self, stones: Mapping[UUID, Why]) -> tuple[int, int, tuple[str, ...]]:
         """Add all versions; return how many are alive, how many are not, and the doubtful task ids."""
         fate = self._versions.fate(stones)
         there = set(self._catalog.versions())
@@ -192,7 +192,9 @@ class _Rebuild:
             passed += [version for those in complete for version in those[1:]]
             left = [those[1:] for those in left if those[0].write_id in self._incomplete and len(those) > 1]
         lost = dict(self._incomplete)
-        gone = [*fate.gone, *passed]
+        vacuumed = [version for version in fate.gone if stones.get(version.write_id) == "vacuumed"]
+        self._bury(vacuumed)
+        gone = [version for version in (*fate.gone, *passed) if stones.get(version.write_id) != "vacuumed"]
         gone.sort(key=lambda version: version.saved_at)
         self._add(gone, there, stones)
         dead = len(gone) - (len(self._incomplete) - len(lost))
@@ -200,7 +202,14 @@ class _Rebuild:
         self._incomplete = lost
         return alive, dead, tuple(sorted(task_id for task_id, those in fate.candidates.items() if len(those) > 1))
 
-    def _add(self, versions: Sequence[Version], there: set[UUID], stones: Mapping[UUID, Reason] | None) -> None:
+    def _bury(self, versions: Sequence[Version]) -> None:
+        """Leave out versions of which vacuum has left only rows in files of others."""
+        for page in pages(versions, _PAGE):
+            task_ids = {version.write_id: version.task_id for version in page}
+            dead = [(each.span.path, task_ids[each.write_id]) for each in self._catalog.held(list(task_ids))]
+            self._catalog.add_versions([], [], dead, [], [])
+
+    def _add(self, versions: Sequence[Version], there: set[UUID], stones: Mapping[UUID, Why] | None) -> None:
         """Add versions: as alive, or as let go where tombstones are given."""
         todo = [(_latest(version), version) for version in versions if version.write_id not in there]
         if stones is None:
@@ -225,7 +234,7 @@ class _Rebuild:
             yield from ((version, each.results[number]) for number, version in by_path[each.file.path])
 
     def _make(
-        self, made: _Made, version: Version, row: record.Row, held: Sequence[Held], stones: Mapping[UUID, Reason] | None
+        self, made: _Made, version: Version, row: record.Row, held: Sequence[Held], stones: Mapping[UUID, Why] | None
     ) -> None:
         where = f"result {row.task_id!r}"
         parsed = layout.parse_data_path(_latest(version)[0])
@@ -246,7 +255,8 @@ class _Rebuild:
             made.dead += [(each.span.path, version.task_id) for each in chosen.copies]
             made.copies += [(version.write_id, each.span.path) for each in chosen.copies]
         else:
-            made.gone.append(Gone(result, stones.get(version.write_id, "replaced")))
+            reason: Reason = "deleted" if stones.get(version.write_id) == "deleted" else "replaced"
+            made.gone.append(Gone(result, reason))
             made.dead += [(each.span.path, version.task_id) for each in held]
 
     def _named(self, version: Version, place: Place, day: date) -> Held | None:

@@ -78,15 +78,13 @@ def vacuum(lake: Lake, *, older_than: timedelta = GRACE, dry_run: bool = False) 
 
 
 def _forget_versions(parts: Parts, before: datetime, dry_run: bool) -> int:
-    """Make the catalog forget versions, each with a tombstone; return how many."""
+    """Make the catalog forget versions, after tombstones that say so; return how many."""
     count = 0
-    stones = set() if dry_run else {write_id for stone in tombstones.read(parts.files) for write_id in stone.dead}
     for page in parts.catalog.upkeep.expired_results(before):
         count += len(page)
         if dry_run:
             continue
-        if missing := [version for version in page if version[0] not in stones]:
-            tombstones.write(parts.files, missing, "replaced", parts.now(), parts.new_id())
+        tombstones.write(parts.files, page, "vacuumed", parts.now(), parts.new_id())
         parts.catalog.upkeep.forget_results([write_id for write_id, _ in page], before)
     return count
 

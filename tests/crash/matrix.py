@@ -22,6 +22,7 @@ import lakestore
 from lakestore.errors import LakestoreError
 from tests.crash.faults import FAULTS, Faults, Op
 from tests.crash.jobs import BEFORE, BY_NAME, Job, prepare
+from tests.databases import drop
 from tests.lake_state import check, check_files, settled, tidy, unknown_files
 
 KILLED = -9
@@ -67,12 +68,16 @@ class Prototype:
         try:
             yield folder / "lake", make_conninfo(self.postgres, dbname=name)
         finally:
-            self._admin("DROP DATABASE {} WITH (FORCE)", name)
+            self._drop(name)
             shutil.rmtree(folder)
 
     def close(self) -> None:
         """Drop the database."""
-        self._admin("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.database)
+        self._drop(self.database)
+
+    def _drop(self, name: str) -> None:
+        with psycopg.connect(self.postgres, autocommit=True) as conn:
+            drop(conn, name)
 
     def _admin(self, statement: str, *names: str) -> None:
         with psycopg.connect(self.postgres, autocommit=True) as conn:

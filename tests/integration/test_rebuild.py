@@ -20,7 +20,7 @@ import lakestore
 from lakestore import Item, Lake, tombstones
 from lakestore.catalog.rebuild import Rebuild
 from lakestore.errors import CatalogError, NotFoundError
-from lakestore.maintenance import rebuild, restore, vacuum, verify, versions
+from lakestore.maintenance import compact, rebuild, restore, vacuum, verify, versions
 from tests.answers import answers
 
 ZERO = timedelta()
@@ -115,6 +115,31 @@ def test_a_rebuild_after_vacuum_answers_the_same(lake: Lake, lose: Lose, dsn: st
         assert fresh.tables["fresh"] == 1
         ids = {c.field_id for t in before.tables.values() for c in t.columns}
         assert ids.isdisjoint(c.field_id for c in again.tables()["fresh"].columns)
+
+
+def test_what_vacuum_took_stays_away_though_its_rows_stand_in_a_compacted_file(
+    lake: Lake, lose: Lose, dsn: str
+) -> None:
+    for n in (1, 4, 7):
+        lake.save(run(n, created_at="2026-01-01"), task_id=f"t{n}")
+    for _ in compact(lake):
+        pass
+    lake.delete("t1")
+    lake.save(run(4, created_at="2026-01-01", status="anew"), task_id="t4", replace=True)
+    vacuum(lake, older_than=ZERO)
+    lake.delete("t7")
+    before = answers(lake)
+    lose()
+    done = rebuild(lake.root, dsn=dsn)
+    assert (done.results, done.versions) == (1, 1)
+    with lakestore.open(lake.root, dsn=dsn) as again:
+        assert answers(again) == before
+        assert [len(versions(again, f"t{n}")) for n in (1, 4, 7)] == [0, 0, 1]
+        with pytest.raises(NotFoundError, match="vacuum has taken it"):
+            restore(again, "t1")
+        # Once no row of them is left, nobody has to be told any more.
+        vacuum(again, older_than=ZERO)
+        assert not list((lake.root / tombstones.FOLDER).iterdir())
 
 
 def test_a_lake_with_data_and_an_empty_catalog_is_refused_until_it_is_rebuilt(lake: Lake, lose: Lose, dsn: str) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -34,6 +36,7 @@ from lakestore.maintenance.restore import restore, versions
 from lakestore.maintenance.sync import sync
 from lakestore.maintenance.verify import verify
 from tests.crash.faults import Faults
+from tests.databases import drop
 from tests.lake_state import check, check_files, document, tidy, unknown_files
 
 EXAMPLES = int(os.environ.get("LAKESTORE_EXAMPLES", "5"))
@@ -60,13 +63,10 @@ class Machine(RuleBasedStateMachine):
         self.let_go: dict[str, list[bytes]] = {}
         self.name = f"machine_{uuid4().hex}"
         self.root = self.folder / self.name
-        self._admin("CREATE DATABASE {}")
+        with psycopg.connect(self.postgres, autocommit=True) as conn:
+            conn.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(self.name)))
         self.dsn = make_conninfo(self.postgres, dbname=self.name)
         self.lake: Lake = lakestore.open(self.root, dsn=self.dsn)
-
-    def _admin(self, statement: str) -> None:
-        with psycopg.connect(self.postgres, autocommit=True) as conn:
-            conn.execute(sql.SQL(statement).format(sql.Identifier(self.name)))  # type: ignore[arg-type]
 
     @initialize(numbers=st.booleans())
     def first(self, numbers: bool) -> None:
@@ -194,11 +194,17 @@ class Machine(RuleBasedStateMachine):
         assert unknown_files(self.lake) == set()
 
     def teardown(self) -> None:
-        check_files(self.root)
-        tidy(self.lake)
-        check(self.lake, self.live)
-        self.lake.close()
-        self._admin("DROP DATABASE {} WITH (FORCE)")
+        try:
+            # What a step has met is not to be hidden by what comes of it.
+            if sys.exception() is None:
+                check_files(self.root)
+                tidy(self.lake)
+                check(self.lake, self.live)
+        finally:
+            self.lake.close()
+            with psycopg.connect(self.postgres, autocommit=True) as conn:
+                drop(conn, self.name)
+            shutil.rmtree(self.root)
 
 
 def run(postgres: str, folder: Path, *, examples: int, steps: int, seed: int | None = None) -> None:
