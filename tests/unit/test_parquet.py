@@ -54,3 +54,11 @@ def test_a_key_with_a_dot_beside_a_nested_key_of_the_same_path_is_kept() -> None
         rows = [{"a.b": dotted, "a": {"b": nested}, "a.b.list.element": place / 7} for place in range(100)]
         source = text.serialise({"rows": rows})
         assert store(source, MemorySchema()).text() == source
+
+
+@pytest.mark.parametrize(("rows", "encoding"), [(1_000, "PLAIN"), (10_000, "DICTIONARY")])
+def test_a_long_column_of_texts_has_a_dictionary_where_another_encoding_is_little_smaller(
+    rows: int, encoding: str
+) -> None:
+    symbols = pa.array([f"C{10 * row // rows}/USD" for row in range(rows)])
+    assert parquet.choose([(parquet.field("symbol", pa.string(), 16), symbols)]).encodings == {"symbol": encoding}
