@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -309,7 +310,12 @@ def described(
         write_id=write_id,
         saved_at=saved_at,
         tables=dict(rows),
-        params=params if isinstance(params, dict | list) else None,
-        metrics=metrics if isinstance(metrics, dict | list) else None,
+        params=_own(params),
+        metrics=_own(metrics),
         stats=stats.packed((part.lake, part.held) for part in encoded.parts),
     )
+
+
+def _own(value: Any) -> Any:
+    """Parameters or metrics as they are now: the engine may go on with its dict."""
+    return copy.deepcopy(value) if isinstance(value, dict | list) else None

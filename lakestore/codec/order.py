@@ -41,25 +41,31 @@ def proposed(columns: Columns, counts: Sequence[int]) -> int | None:
     if rows < MIN_ROWS:
         return None
     sample = [(item, array.slice(0, _SAMPLE)) for item, array in columns]
-    symbols: list[tuple[int, Order]] = []
-    for place, (_, array) in enumerate(sample):
-        # In a column with nulls anywhere the order would not be that of the texts alone.
-        if pa.types.is_string(array.type) and not columns[place][1].null_count:
-            codes = array.dictionary_encode()
-            if 2 <= len(codes.dictionary) <= min(MAX_GROUPS, len(array) // 16):
-                symbols.append((place, codes.indices.to_numpy()))
+    symbols = groups(columns)
     if not symbols:
         return None
     results = _results(counts)[:_SAMPLE]
     numeric = [(values, _dictionary_bits(values)) for values in _numbers(sample)]
     now = sum(min(_packed_bits(values), bound) for values, bound in numeric)
     gain, chosen = _GAIN, None
-    for place, groups in symbols:
-        order = np.lexsort((groups, results))
+    for place, codes in symbols.items():
+        order = np.lexsort((codes, results))
         then = sum(min(_packed_bits(values[order]), bound) for values, bound in numeric) + _packed_bits(order)
         if now - then > gain:
             gain, chosen = now - then, place
     return chosen
+
+
+def groups(columns: Columns) -> dict[int, Order]:
+    """The columns of few texts, by place: for each row of a sample the number of its text."""
+    found: dict[int, Order] = {}
+    for place, (_, array) in enumerate(columns):
+        # In a column with nulls anywhere the order would not be that of the texts alone.
+        if pa.types.is_string(array.type) and not array.null_count:
+            codes = array.slice(0, _SAMPLE).dictionary_encode()
+            if 2 <= len(codes.dictionary) <= min(MAX_GROUPS, len(codes) // 16):
+                found[place] = codes.indices.to_numpy()
+    return found
 
 
 def order_by(columns: Columns, place: int, counts: Sequence[int]) -> Order:

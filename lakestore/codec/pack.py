@@ -19,7 +19,7 @@ import pyarrow as pa
 from lakestore import parquet
 from lakestore.codec import numbers
 from lakestore.codec.fit import decimal_array, doubles_of, members_of
-from lakestore.codec.order import order_by, proposed
+from lakestore.codec.order import groups, order_by, proposed
 from lakestore.model import LakeTable
 from lakestore.parquet import Choice
 
@@ -48,16 +48,16 @@ class Rows:
 
 @dataclass(slots=True)
 class _Layout:
-    """What trials found for one kind of file: whether rows of one symbol stand together, and the encodings."""
+    """What trials found for one kind of file: the column whose equal texts stand together, and the encodings."""
 
-    moved: bool
+    by: int | None
     choice: Choice
     bytes_a_row: float
     left: int = _REUSED
 
 
 _LAYOUTS: dict[tuple[Any, ...], _Layout] = {}
-"""By table, number of rows (its power of two), the column to sort by and the physical columns."""
+"""By table, number of rows (its power of two), the columns to sort by and the physical columns."""
 
 
 def data_file(
@@ -80,44 +80,46 @@ def data_file(
     described = set(used)
     own = [column for column in table.columns if column.field_id in described]
 
-    def written(columns: Columns, choice: Choice) -> pa.Buffer:
+    def table_of(columns: Columns) -> pa.Table:
         schema = pa.schema([field for field, _ in columns])
-        made = pa.Table.from_arrays([array for _, array in columns], schema=schema)
-        groups = parquet.row_groups(counts) if versions else ()
+        return pa.Table.from_arrays([array for _, array in columns], schema=schema)
+
+    def written(made: pa.Table, choice: Choice) -> pa.Buffer:
+        cut = parquet.row_groups(counts) if versions else ()
         named = list(zip(versions, counts, strict=True)) if versions else ()
-        return parquet.to_buffer(made, own, key=table.key, choice=choice, versions=named, groups=groups)
+        return parquet.to_buffer(made, own, key=table.key, choice=choice, versions=named, groups=cut)
 
     rows = sum(counts)
-    by = proposed(columns, counts)
     kinds = ((item.name, array.type) for item, array in columns)
-    like = (table.key, len(counts) > 1, bool(versions), rows.bit_length(), by, *kinds)
+    like = (table.key, len(counts) > 1, bool(versions), rows.bit_length(), tuple(groups(columns)), *kinds)
     known = _LAYOUTS.get(like)
     if known is not None and known.left > 0:
         known.left -= 1
-        moved = _moved(columns, by, counts) if known.moved else columns
-        data = written(moved, known.choice)
+        data = written(table_of(_moved(columns, known.by, counts)), known.choice)
         if len(data) <= _WORSE * known.bytes_a_row * rows:
             return data
     # What is to last for years is worth trials with a whole row group.
-    sample = parquet.ROW_GROUP if versions else parquet.SAMPLE
-    columns, choice, sorted_ = _chosen(columns, by, counts, sample)
-    data = written(columns, choice)
+    by, choice = _chosen(columns, counts, parquet.ROW_GROUP if versions else parquet.SAMPLE)
+    made = table_of(_moved(columns, by, counts))
+    if rows > parquet.SAMPLE and not versions:
+        choice = parquet.with_levels(choice, made)
+    data = written(made, choice)
     if rows:
         if len(_LAYOUTS) >= _MOST:
             _LAYOUTS.clear()
-        _LAYOUTS[like] = _Layout(sorted_, choice, len(data) / rows)
+        _LAYOUTS[like] = _Layout(by, choice, len(data) / rows)
     return data
 
 
-def _chosen(columns: Columns, by: int | None, counts: Sequence[int], sample: int) -> tuple[Columns, Choice, bool]:
-    """The columns in the order that takes less, their encodings, and whether it is another one: by trial."""
+def _chosen(columns: Columns, counts: Sequence[int], sample: int) -> tuple[int | None, Choice]:
+    """The column by which the rows take less, None where they stay as they are, and their encodings: by trial."""
     choice = parquet.choose(columns, sample)
+    by = proposed(columns, counts)
     if by is not None:
-        moved = _moved(columns, by, counts)
-        other = parquet.choose(moved, sample)
+        other = parquet.choose(_moved(columns, by, counts), sample)
         if other.size + _ENTRY < choice.size:
-            return moved, other, True
-    return columns, choice, False
+            return by, other
+    return None, choice
 
 
 def _moved(columns: Columns, by: int | None, counts: Sequence[int]) -> Columns:

@@ -11,6 +11,7 @@ import json
 import re
 import uuid
 from collections.abc import Callable, Iterator
+from itertools import chain
 from json.decoder import JSONDecoder
 from typing import Any
 
@@ -21,8 +22,11 @@ from lakestore.errors import InvalidInputError
 
 BOM = b"\xef\xbb\xbf"
 _LONG_INTEGER = re.compile(rb"\d{19}")
+_EXPONENT = re.compile(rb"[0-9]e[-+0-9]")
+_ZERO_E = np.uint16(ord("e") << 8 | ord("0"))
 _SPLIT_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 _SPACE = re.compile(r"[ \t\n\r]*")
+_JSON_TYPES = {dict, list, str, int, float, bool, type(None)}
 _PLAIN = orjson.OPT_PASSTHROUGH_SUBCLASS | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
 
 
@@ -90,17 +94,24 @@ def serialise(value: Any) -> bytes:
 
 
 def written(value: Any) -> tuple[bytes, Any | None]:
-    """The document that an engine's value is (see `serialise`), and what orjson reads from it where that is known."""
+    """The document that an engine's value is (see `serialise`), and what orjson reads from it where that is known.
+
+    Of a value that is in JSON's own types already that is the value itself.
+    """
     with collector_off():
         plain = value
         try:
             text = orjson.dumps(value, option=_PLAIN)
-            parsed = orjson.loads(text)
-            if parsed == value:
+            if _in_json_types(value) and b"null" not in text:
+                # Without a null there is no NaN either.
                 if not _exponents(text):
-                    return text, parsed
+                    return text, value
             else:
-                plain = _plain_value(value, "$")
+                parsed = orjson.loads(text)
+                if parsed != value:
+                    plain = _plain_value(value, "$")
+                elif not _exponents(text):
+                    return text, parsed
         except (TypeError, orjson.JSONDecodeError, RecursionError):
             # Values that orjson does not write, or not as Python does: the slow way says which, or writes them.
             plain = None
@@ -112,17 +123,37 @@ def written(value: Any) -> tuple[bytes, Any | None]:
             ) from exc
 
 
+def _in_json_types(value: Any) -> bool:
+    """Whether a value consists of dicts, lists, texts, numbers, bools and None alone: none a tuple, an Enum, a UUID.
+
+    Level by level, the loops inside C.
+    """
+    level = [value]
+    while True:
+        kinds = set(map(type, level))
+        if not kinds <= _JSON_TYPES:
+            return False
+        if not kinds & {dict, list}:
+            return True
+        dicts = level if kinds == {dict} else [item for item in level if type(item) is dict]
+        lists = level if kinds == {list} else [item for item in level if type(item) is list]
+        below = chain(map(dict.values, dicts) if dict in kinds else (), lists if list in kinds else ())
+        level = list(chain.from_iterable(below))
+
+
 def _exponents(text: bytes) -> bool:
     """Whether floats may stand in the text that Python writes otherwise (`1e-05`, `0.00001`)."""
     if b"0.0000" in text:
         return True
-    data = np.frombuffer(text, np.uint8)
-    letters = np.flatnonzero(data[1:-1] == ord("e")) + 1
-    before, after = data[letters - 1], data[letters + 1]
-    digit = (before >= ord("0")) & (before <= ord("9"))
-    return bool(
-        (digit & ((after == ord("-")) | (after == ord("+")) | ((after >= ord("0")) & (after <= ord("9"))))).any()
-    )
+    if not any(_digit_and_e(text[start:]) for start in (0, 1)):
+        return False
+    return _EXPONENT.search(text) is not None
+
+
+def _digit_and_e(text: bytes) -> bool:
+    """Whether a digit and an `e` stand in the text as bytes 2n and 2n + 1."""
+    pairs = np.frombuffer(text, "<u2", len(text) // 2)
+    return bool((pairs - _ZERO_E <= 9).any())
 
 
 def _dump(value: Any) -> str:

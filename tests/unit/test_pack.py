@@ -78,3 +78,29 @@ def test_what_is_remembered_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None
     for place in range(20):
         _file([1, 2, 3], f"n{place}")
         assert len(pack._LAYOUTS) <= 3
+
+
+def test_a_long_file_is_searched_thoroughly_only_where_that_takes_bytes_off() -> None:
+    random = Random(3)
+    stairs = [1_000 * (place // 7) + place % 7 for place in range(8_000)]
+    chance = [random.getrandbits(50) for _ in stairs]
+    table = pa.table({"stairs": stairs, "chance": chance})
+    encodings = dict.fromkeys(table.column_names, "DELTA_BINARY_PACKED")
+    levels = parquet.with_levels(parquet.Choice(encodings, 0), table).levels
+    assert levels is not None
+    assert levels["chance"] < levels["stairs"]
+
+
+def test_levels_are_kept_with_the_layout(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[int] = []
+    with_levels = parquet.with_levels
+
+    def counted(choice: parquet.Choice, table: pa.Table) -> parquet.Choice:
+        given.append(table.num_rows)
+        return with_levels(choice, table)
+
+    monkeypatch.setattr(parquet, "with_levels", counted)
+    for _ in range(3):
+        _file(list(range(3_000)))
+    _file(list(range(100)))
+    assert given == [3_000]

@@ -58,6 +58,29 @@ def test_a_value_is_written_as_pythons_json_would(value: Any, written: str) -> N
     assert text.serialise({"v": value}).decode() == f'{{"v":{written}}}'
 
 
+def test_a_value_in_jsons_own_types_is_not_parsed_again() -> None:
+    value = {"a": [{"b": 1, "c": [0.5, "e", True]}], "d": {}}
+    source, parsed = text.written(value)
+    assert parsed is value and json.loads(source) == value
+
+
+@pytest.mark.parametrize("odd", [None, (1, 2), Side.BUY, Level.HIGH, uuid.UUID(int=5), float("nan"), 1e-7, 1e22])
+def test_a_value_in_other_types_is_what_its_text_says(odd: Any) -> None:
+    value = {"a": [{"b": 1}, {"b": odd}]}
+    source, parsed = text.written(value)
+    assert parsed is not value
+    assert parsed is None or parsed == json.loads(source)
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [(b"[1e5]", True), (b"[11e-7]", True), (b"[1.5e+300]", True), (b'"1e"', False), (b'["e5", "a1e"]', False)],
+)
+def test_exponents_are_found_at_even_and_odd_places(source: bytes, found: bool) -> None:
+    assert text._exponents(source) is found
+    assert text._exponents(b" " + source) is found
+
+
 @pytest.mark.parametrize(
     ("value", "message"),
     [
