@@ -160,7 +160,8 @@ def _with_tables(draft: Draft, tables: Mapping[str, Any]) -> Draft:
         pieces += [head, rows]
         filled = True
         # Only Python's json reads NaN, and integers beyond 64 bits as such.
-        draft.python |= b"NaN" in rows or b"Infinity" in rows or any(map(pa.types.is_decimal, table.schema.types))
+        words = any(text.holds(rows, word) for word in (b"NaN", b"Infinity"))
+        draft.python |= words or any(map(pa.types.is_decimal, table.schema.types))
     draft.text = b"".join([*pieces, b"}", tail])
     plan.name_apart(draft.regions)
     return draft

@@ -16,6 +16,7 @@ from json.decoder import JSONDecoder
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import orjson
 
 from lakestore.errors import InvalidInputError
@@ -102,7 +103,7 @@ def written(value: Any) -> tuple[bytes, Any | None]:
         plain = value
         try:
             text = orjson.dumps(value, option=_PLAIN)
-            if _in_json_types(value) and b"null" not in text:
+            if _in_json_types(value) and not holds(text, b"null"):
                 # Without a null there is no NaN either.
                 if not _exponents(text):
                     return text, value
@@ -145,15 +146,22 @@ def _exponents(text: bytes) -> bool:
     """Whether floats may stand in the text that Python writes otherwise (`1e-05`, `0.00001`)."""
     if b"0.0000" in text:
         return True
-    if not any(_digit_and_e(text[start:]) for start in (0, 1)):
+    if not any((pairs - _ZERO_E <= 9).any() for pairs in _pairs(text)):
         return False
     return _EXPONENT.search(text) is not None
 
 
-def _digit_and_e(text: bytes) -> bool:
-    """Whether a digit and an `e` stand in the text as bytes 2n and 2n + 1."""
-    pairs = np.frombuffer(text, "<u2", len(text) // 2)
-    return bool((pairs - _ZERO_E <= 9).any())
+def holds(text: bytes, word: bytes) -> bool:
+    """Whether a word of two bytes or more stands in a text; several times as fast as `in` where it is rare."""
+    first = np.frombuffer(word, "<u2", 1)
+    return any((pairs == first).any() for pairs in _pairs(text)) and word in text
+
+
+def _pairs(text: bytes) -> Iterator[npt.NDArray[np.uint16]]:
+    """The bytes 2n and 2n + 1 of a text as numbers, then the bytes 2n + 1 and 2n + 2."""
+    for start in (0, 1):
+        if len(text) > start + 1:
+            yield np.frombuffer(text, "<u2", (len(text) - start) // 2, start)
 
 
 def _dump(value: Any) -> str:

@@ -79,6 +79,15 @@ def test_the_same_document_saved_twice_is_one_result_and_writes_nothing(lake: La
     assert data_files(lake) == files
 
 
+def test_an_engine_may_change_its_dict_after_the_save(lake: Lake) -> None:
+    document = {"strategy": "s", "params": {"fast": [1, 2]}, "trades": [{"pnl": 1.5}]}
+    info = lake.save(document, task_id="a")
+    document["params"]["fast"].append(3)  # type: ignore[index]
+    document["trades"][0]["pnl"] = 2.5  # type: ignore[index]
+    assert info == lake.info("a") and info.params == {"fast": [1, 2]}
+    assert lake.load("a").document["trades"] == [{"pnl": 1.5}]
+
+
 def test_other_content_under_a_taken_id_is_refused_and_leaves_nothing(lake: Lake) -> None:
     lake.save({"strategy": "s", "n": 1}, task_id="t")
     files = data_files(lake)

@@ -81,6 +81,16 @@ def test_exponents_are_found_at_even_and_odd_places(source: bytes, found: bool) 
     assert text._exponents(b" " + source) is found
 
 
+def test_a_word_is_found_at_any_place() -> None:
+    for before in range(6):
+        for behind in range(3):
+            source = b"n" * before + b"null" + b"n" * behind
+            assert text.holds(source, b"null")
+            assert not text.holds(source, b"nuln")
+    for short in (b"", b"n", b"nu", b"nul"):
+        assert not text.holds(short, b"null")
+
+
 @pytest.mark.parametrize(
     ("value", "message"),
     [
