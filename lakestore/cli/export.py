@@ -10,7 +10,8 @@ import click
 
 from lakestore.cli import exits
 from lakestore.cli.options import config, lake_options, open_lake, tree_of
-from lakestore.cli.output import complain, doing, printable, write
+from lakestore.cli.output import printable, write
+from lakestore.cli.progress import Advance
 from lakestore.errors import LakestoreError
 
 _DID = {
@@ -53,15 +54,23 @@ def export(root: str, missing: bool, replace: bool, strategy: str | None, patter
         # Of another tree the journal says nothing.
         configured = settings.json_root is not None and _same(settings.json_root, tree.root)
         journal = Journal(tree.root, lake.root) if configured else None
-        with doing(f"exporting to {root}"):
+        with Advance("exporting") as advance:
             for done in exporting.export(
-                lake, tree, journal=journal, missing=missing, replace=replace, strategy=strategy
+                lake,
+                tree,
+                journal=journal,
+                missing=missing,
+                replace=replace,
+                strategy=strategy,
+                planned=advance.start,
             ):
                 did[done.outcome] += 1
                 size += done.bytes if done.outcome == "written" else 0
                 if done.error is not None:
-                    complain(str(done.error))
+                    advance.tell(f"error: {done.error}")
                     first_error = first_error or done.error
+                if done.outcome != "mended":
+                    advance.advance(done.bytes)
     for outcome, words in _DID.items():
         if did[outcome] or outcome == "written":
             written = f", {size:,} bytes of JSON" if outcome == "written" and size else ""

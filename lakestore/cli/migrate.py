@@ -12,7 +12,7 @@ from lakestore.cli.options import config, lake_options, open_lake, tree_of
 from lakestore.cli.output import complain, printable, say, write
 from lakestore.cli.progress import Advance
 from lakestore.config import size
-from lakestore.errors import InvalidInputError
+from lakestore.errors import InvalidInputError, LakestoreError
 
 if TYPE_CHECKING:
     from lakestore.migrate import Entry, Report, Summary
@@ -117,17 +117,22 @@ def migrate(
         lake = stack.enter_context(open_lake(settings))
         written = None if report is None else stack.enter_context(library.Report(report))
         advance = stack.enter_context(Advance("reading" if dry_run else "migrating"))
-        summary = library.migrate(
-            lake,
-            sources,
-            options,
-            pattern=pattern,
-            workers=workers,
-            fail_fast=fail_fast,
-            tree=tree_of(settings),
-            leave_out=[] if report is None else [report],
-            observer=_Terminal(advance, written),
-        )
+        observer = _Terminal(advance, written)
+        try:
+            summary = library.migrate(
+                lake,
+                sources,
+                options,
+                pattern=pattern,
+                workers=workers,
+                fail_fast=fail_fast,
+                tree=tree_of(settings),
+                leave_out=[] if report is None else [report],
+                observer=observer,
+            )
+        except LakestoreError:
+            observer.broke_off()
+            raise
     _tell(summary, dry_run)
     if summary.interrupted:
         return exits.INTERRUPTED
@@ -142,8 +147,10 @@ class _Terminal:
         self._report = report
         self._waits = False
         self._failed = 0
+        self._planned = self._ended = 0
 
     def planned(self, files: int, size: int) -> None:
+        self._planned = files
         self._advance.start(files, size)
 
     def done(self, entry: Entry, size: int | None) -> None:
@@ -156,12 +163,20 @@ class _Terminal:
             elif self._failed == _NAMED + 1:
                 self._advance.tell("further files that fail are counted; --report FILE names all of them")
         if size is not None:
+            self._ended += 1
             self._advance.advance(size)
 
     def waiting(self, files: int) -> None:
         if not self._waits:
             self._waits = True
             self._advance.tell(f"waiting for {files:,} files that other runs are at")
+
+    def broke_off(self) -> None:
+        """Say how far the run got before an error ended it."""
+        if self._planned:
+            self._advance.tell(
+                f"broken off after {self._ended:,} of {self._planned:,} files; the same command goes on with the others"
+            )
 
     def stopping(self) -> None:
         self._advance.tell("stopping when the batches under way are committed; Ctrl-C again stops at once")

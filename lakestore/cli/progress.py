@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from lakestore.cli.output import colored, say
+from lakestore.cli.output import colored, printable, say
 
 _EVERY_SECONDS = 10.0
 """How often a plain line is printed."""
@@ -65,7 +65,7 @@ class Advance:
         if self._bar is None:
             say(message)
         else:
-            self._bar.console.print(Text(message))
+            self._bar.console.print(Text(printable(message, keep="\n")))
 
     def _line(self, seconds: float) -> str:
         share = self._done_size / self._size if self._size else self._done_files / self._files

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Literal
@@ -38,6 +38,7 @@ def export(
     missing: bool = False,
     replace: bool = False,
     strategy: str | None = None,
+    planned: Callable[[int, int], object] = lambda results, size: None,
 ) -> Iterator[Exported]:
     """Write results of a lake as JSON files, byte for byte, as they are asked for.
 
@@ -49,17 +50,18 @@ def export(
         missing: only results for which the tree has no file; what is there is not compared.
         replace: put the lake's version in the place of one that differs.
         strategy: only results with this strategy.
+        planned: is told how many results are looked at, and the bytes of their JSON, before the first is written.
 
     Raises:
         CatalogError, StorageError: the lake or the tree cannot be read.
     """
     if journal is None:
-        yield from _copy(lake, tree, None, missing, replace, strategy)
+        yield from _copy(lake, tree, None, missing, replace, strategy, planned)
         return
     with ExitStack() as stack:
         yield from _mend(journal, lake, tree)
         stack.enter_context(journal.moving())
-        yield from _copy(lake, tree, journal, missing, replace, strategy)
+        yield from _copy(lake, tree, journal, missing, replace, strategy, planned)
         stack.close()
         yield from _mend(journal, lake, tree)
 
@@ -77,6 +79,7 @@ def _copy(
     missing: bool,
     replace: bool,
     strategy: str | None,
+    planned: Callable[[int, int], object],
 ) -> Iterator[Exported]:
     there: dict[str, set[str]] = {}
     if missing:
@@ -86,7 +89,9 @@ def _copy(
         for seen, facts in tree.facts(documents=False):
             there.setdefault(seen.task_id, set()).add(facts.sha256)
     noted = {entry.task_id for entry in journal.entries(wrong="lake")} if journal is not None else set()
-    for found in sorted(lake.digests(strategy=strategy), key=lambda digest: digest.task_id):
+    live = sorted(lake.digests(strategy=strategy), key=lambda digest: digest.task_id)
+    planned(len(live), sum(digest.json_size for digest in live))
+    for found in live:
         if found.task_id in noted:
             yield Exported(found.task_id, "left out")
         elif there.get(found.task_id) in (set(), {found.sha256}):

@@ -120,6 +120,13 @@ def test_what_the_lake_missed_is_not_written_over_the_tree(lake: Lake, tree: Jso
     assert tree.load_result("a")["n"] == 2 and not tree.exists("b")
 
 
+def test_how_much_is_to_be_exported_is_told_before_the_first(lake: Lake, tree: JsonResultStorage) -> None:
+    sizes = [lake.save(run(n=n), task_id=name).json_size for n, name in enumerate("abc")]
+    told: list[tuple[int, int]] = []
+    steps = exporting.export(lake, tree, planned=lambda results, size: told.append((results, size)))
+    assert next(steps).outcome == "written" and told == [(3, sum(sizes))]
+
+
 def test_a_result_deleted_while_it_is_exported_stays_deleted(lake: Lake, tree: JsonResultStorage) -> None:
     for name in "abc":
         lake.save(run(), task_id=name)

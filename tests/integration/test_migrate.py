@@ -388,6 +388,19 @@ def test_the_command_reports_each_file_and_ends_with_1_where_one_failed(
     }
 
 
+def test_a_run_that_an_error_ends_says_how_far_it_got(lake: Lake, tree: Path, tmp_path: Path, dsn: str) -> None:
+    for n in range(3):
+        (tree / f"run-{n}.json").write_bytes(document(n))
+    # No folder of partitions can be made there.
+    (lake.root / "signals").write_text("")
+    migrating = lakestore_command("migrate", "--batch-size", "1", tree, cwd=tmp_path, dsn=dsn)
+    _, err = migrating.communicate(timeout=60)
+    assert migrating.returncode not in (0, 1)
+    assert "broken off after 0 of 3 files; the same command goes on with the others" in err
+    (lake.root / "signals").unlink()
+    assert set(run(lake, tree)[1].outcomes().values()) == {"saved"}
+
+
 def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(lake: Lake, tree: Path, tmp_path: Path, dsn: str) -> None:
     for n in range(400):
         (tree / f"run-{n:03}.json").write_bytes(document(n, rows=300))
