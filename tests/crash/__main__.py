@@ -44,29 +44,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--report", type=Path, help="file to put the tables into")
     given = parser.parse_args(arguments)
     begun = time.monotonic()
+    before = taken(given.report, "crash") if given.report else ""
+    rows: list[_Row] = []
+    random: list[list[str]] = []
+    broken: list[str] = []
+
+    def tell() -> str:
+        text = _report(rows, random, before)
+        if given.report is not None:
+            put(given.report, "crash", text)
+        return text
+
     with tempfile.TemporaryDirectory(prefix="lakestore-crash-", dir=given.work) as name:
         folder = Path(name)
         with EmbeddedServer.attach(folder / "catalog") as server:
-            rows = [
-                _job(job, server.conninfo, folder / job.name.replace(" ", "-"), given.every)
-                for job in JOBS
-                if given.job is None or job.name in given.job
-            ]
-            broken = [message for row in rows for message in row.broken]
-            random = []
+            for job in JOBS:
+                if given.job is None or job.name in given.job:
+                    rows.append(_job(job, server.conninfo, folder / job.name.replace(" ", "-"), given.every))
+                    broken += rows[-1].broken
+                    # A run that is stopped has told what it did.
+                    tell()
             with _told(broken):
                 if given.kills:
                     random.append(_random("writers", kills.kill_writers(folder / "w", server.conninfo, given.kills)))
+                    tell()
             with _told(broken):
                 if given.server_kills:
                     # A supervisor gives up where its server dies more than five times a minute.
                     found = kills.kill_server(folder / "s", given.server_kills, pause=13.0)
                     random.append(_random("embedded server", found))
-    text = _report(rows, random, taken(given.report, "crash") if given.report else "")
-    print(text)
+    print(tell())
     print(f"{time.monotonic() - begun:.0f} s, {len(broken)} broken promises")
-    if given.report is not None:
-        put(given.report, "crash", text)
     return 1 if broken else 0
 
 

@@ -188,11 +188,21 @@ def _lose_a_result(lake: Lake) -> None:
         conn.execute(
             "DELETE FROM data_files f WHERE NOT EXISTS (SELECT FROM result_files s WHERE s.file_id = f.file_id)"
         )
+    _lose_tombstones(lake)
+
+
+def _lose_tombstones(lake: Lake) -> None:
+    """Leave deletes and replacements without their tombstones."""
     for path in (lake.root / "_lakestore" / "tombstones").iterdir():
         path.unlink()
 
 
 def _sync(lake: Lake) -> None:
+    found = [each.kind for each in sync(lake) if each.kind != "tombstone"]
+    assert not found, found
+
+
+def _adopt(lake: Lake) -> None:
     found = [each for each in sync(lake, adopt=True, deep=True) if each.is_harm or each.kind == "refused"]
     assert not found, found
 
@@ -230,7 +240,8 @@ JOBS = (
         _compact,
     ),
     Job("delete in a compacted file", _delete, {"a": None}, _compact),
-    Job("sync --adopt", _sync, {"lost": _LOST}, _lose_a_result, whole=False, keeps=True),
+    Job("sync", _sync, prepare=_lose_tombstones),
+    Job("sync --adopt", _adopt, {"lost": _LOST}, _lose_a_result, whole=False, keeps=True),
     Job("sync --rebuild", _rebuild, prepare=_compact, whole=False, recover=_rebuild_at),
     Job("vacuum", lambda lake: vacuum(lake, older_than=timedelta()), prepare=_leave_files, whole=False),
 )
