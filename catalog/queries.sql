@@ -82,6 +82,13 @@ SELECT schema_counter, next_field_id FROM lake FOR UPDATE
 -- name: advance_lake
 UPDATE lake SET schema_counter = schema_counter + 1, next_field_id = %(next_field_id)s
 
+-- name: advance_counter
+UPDATE lake SET schema_counter = schema_counter + 1 WHERE schema_counter >= %(seen)s
+RETURNING schema_counter, next_field_id
+
+-- name: set_counter
+UPDATE lake SET schema_counter = %(counter)s, next_field_id = %(next_field_id)s
+
 -- name: lake_tables
 SELECT name, key FROM lake_tables ORDER BY name
 
@@ -496,7 +503,7 @@ TRUNCATE dead_rows, result_files, data_files, deleted_results, backtest_results,
 UPDATE lake SET state = 'rebuilding', schema_counter = schema_counter + 1, next_field_id = %(next_field_id)s
 
 -- name: rebuild_end
-UPDATE lake SET state = 'ready', schema_counter = schema_counter + 1, next_field_id = %(next_field_id)s
+UPDATE lake SET state = 'ready', schema_counter = greatest(schema_counter, %(counter)s) + 1, next_field_id = %(next_field_id)s
 
 -- name: rebuilt_files
 SELECT path, bytes, rows FROM data_files WHERE path > %(after)s ORDER BY path LIMIT %(limit)s

@@ -27,7 +27,7 @@ COMMENT ON COLUMN lake.format_version IS 'Version of what is written on disk.';
 COMMENT ON COLUMN lake.partition IS 'How coarse run_date is: day, month or year.';
 COMMENT ON COLUMN lake.numbers IS 'How decimal numbers are stored in data files: decimal or double.';
 COMMENT ON COLUMN lake.created_at IS 'When the catalog was made.';
-COMMENT ON COLUMN lake.schema_counter IS 'Grows with each change of a lake table or column, so that readers can keep them.';
+COMMENT ON COLUMN lake.schema_counter IS 'Grows with each change of a lake table or column, so that readers can keep them, and with the lake''s stamp: a lower one is an older copy''s.';
 COMMENT ON COLUMN lake.next_field_id IS 'Field id that the next new column gets; ids are never used again.';
 COMMENT ON COLUMN lake.state IS 'ready, or rebuilding: it is being made anew from the files, and nobody else may use it.';
 

@@ -131,6 +131,8 @@ def _encoded(
             outcomes[place] = _of_one(exc)
             continue
         ready.append(_Ready(place, items[place], one, encoded, saver.describe(one, encoded), found))
+    if ready:
+        saver.stamp.press(anew=columns.reserved)
     return ready
 
 

@@ -35,6 +35,7 @@ from lakestore.identity import moment, uuid7
 from lakestore.model import LakeTable, LiveFile, Numbers, Partition, ResultDigest, ResultInfo, RowSpan
 from lakestore.result import Result
 from lakestore.saving import Item, Saver
+from lakestore.stamp import Stamp
 
 _WHOLE = 1 << 20
 """Bytes up to which a file is read whole and its SHA-256 compared, however few of its rows are wanted."""
@@ -49,6 +50,7 @@ class Parts:
     catalog: Catalog
     now: Callable[[], datetime]
     new_id: Callable[[], UUID]
+    stamp: Stamp
 
 
 class Lake:
@@ -101,6 +103,7 @@ class Lake:
             )
             # The lake's own file may be older, where a compaction was stopped between the two.
             self._home = replace(settings, partition=self._catalog.partition)
+            self._stamp = Stamp(self._files, self._catalog, self._now)
         except BaseException:
             if self._server is not None:
                 self._server.close()
@@ -401,7 +404,7 @@ class Lake:
 
     def parts(self) -> Parts:
         """The lake's settings, files, catalog, clock and source of ids, for upkeep."""
-        return Parts(self._home, self._files, self._open_catalog(), self._now, self._new_id)
+        return Parts(self._home, self._files, self._open_catalog(), self._now, self._new_id, self._stamp)
 
     def close(self) -> None:
         """Let go of the catalog; the last user of an embedded one waits until its server is gone."""
@@ -436,7 +439,9 @@ class Lake:
 
     def saver(self) -> Saver:
         """What a save needs, for what saves in batches of its own."""
-        return Saver(self._home, self._files, self._open_catalog(), self._now, self._new_id, self.max_document)
+        return Saver(
+            self._home, self._files, self._open_catalog(), self._now, self._new_id, self._stamp, self.max_document
+        )
 
     def _columns(self, span: RowSpan, where: str) -> Mapping[int, pa.Array]:
         """The rows of one result in one file, its checksum compared."""

@@ -34,6 +34,7 @@ from lakestore.files import Files
 from lakestore.home import Home
 from lakestore.identity import Identity, digest, identify, searchable
 from lakestore.model import LakeTable, NewColumn, NewFile, NewResult, ResultInfo, RowSpan, SqlType
+from lakestore.stamp import Stamp
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,15 +121,21 @@ def _source(document: Any, now: datetime, limit: int) -> Source:
 
 
 class Columns:
-    """The catalog as the codec sees it: lake tables by document key, columns reserved on demand."""
+    """The catalog as the codec sees it: lake tables by document key, columns reserved on demand.
+
+    Attributes:
+        reserved: whether anything was reserved by now.
+    """
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
+        self.reserved = False
         self._by_key = {table.key: table for table in catalog.tables().values()}
 
     def table(self, key: str, wanted: str) -> LakeTable:
         """The lake table for a document key, reserved under the wanted name where it is new."""
         if key not in self._by_key:
+            self.reserved = True
             name = self._catalog.table_for(key, wanted)
             self._by_key = {table.key: table for table in self._catalog.tables().values()}
             self._by_key.setdefault(key, LakeTable(name, key))
@@ -144,6 +151,7 @@ class Columns:
         settype: Mapping[int, SqlType],
     ) -> LakeTable:
         """The lake table after what is wished for was reserved."""
+        self.reserved = True
         made = self._catalog.reserve(table, wishes, widen=widen, mark_wide=mark_wide, settype=settype)
         self._by_key[made.key] = made
         return made
@@ -191,6 +199,7 @@ class Saver:
     catalog: Catalog
     now: Callable[[], datetime]
     new_id: Callable[[], UUID]
+    stamp: Stamp
     max_document: int = MAX_DOCUMENT
 
     def save(self, item: Item, *, replace: bool) -> ResultInfo:
@@ -268,7 +277,9 @@ class Saver:
 
     def _prepare(self, taken: Taken, replaces: UUID | None) -> tuple[NewResult, list[NewFile], list[pa.Buffer]]:
         """A result encoded and proved: its catalog entry, its files and their bytes."""
-        encoded = self.encode(taken, Columns(self.catalog), files=True)
+        columns = Columns(self.catalog)
+        encoded = self.encode(taken, columns, files=True)
+        self.stamp.press(anew=columns.reserved)
         info = self.describe(taken, encoded)
         row = record.row_of(info, encoded.envelope, replaces=replaces, zone_assumed=taken.identity.zone_assumed)
         made = [(part.table, part.strategy, part.rows, part.data) for part in encoded.parts]

@@ -106,6 +106,23 @@ class Catalog:
             "read the lake's tables", lambda conn: self._known.tables(conn, columns.read_counter(conn))
         )
 
+    @property
+    def counter(self) -> int:
+        """How far the catalog had come when its tables were last asked for: a number that only grows."""
+        return self._known.counter
+
+    def read_counter(self) -> int:
+        """Return how far the catalog has come by now."""
+        return self._connections.run("look at the catalog's counter", columns.read_counter)
+
+    def advance(self, seen: int) -> tuple[int, int] | None:
+        """Let the counter grow; return it with the field id that the next column gets. None: it is behind `seen`."""
+        return columns.advance(self._connections, seen)
+
+    def catch_up(self, seen: int, next_field_id: int) -> tuple[int, int]:
+        """Let the counter and the next field id be what was seen, or more; return both."""
+        return columns.catch_up(self._connections, seen, next_field_id)
+
     def table_for(self, key: str, wanted: str) -> str:
         """Return the name of the lake table that stands for a key of documents; reserved if it is new.
 

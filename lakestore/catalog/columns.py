@@ -35,6 +35,12 @@ class Known:
                 self._kept = kept
         return dict(kept[1])
 
+    @property
+    def counter(self) -> int:
+        """The counter of those tables; 0 before any were read."""
+        with self._lock:
+            return 0 if self._kept is None else self._kept[0]
+
 
 def read_counter(conn: Connection) -> int:
     """Return the number that grows with each change of a table or column."""
@@ -106,6 +112,33 @@ def _lock(conn: Connection) -> tuple[int, int]:
     if row is None:
         raise CatalogError("the catalog does not say whose it is (its table lake is empty): restore it")
     return int(row[0]), int(row[1])
+
+
+def advance(connections: Connections, seen: int) -> tuple[int, int] | None:
+    """Let the counter of changes grow unless it is behind `seen`; see `Catalog.advance`."""
+
+    def work(conn: Connection) -> tuple[int, int] | None:
+        with conn.transaction():
+            # The lake hears of it next, and is never to be ahead.
+            conn.execute(queries()["durable"])
+            row = conn.execute(queries()["advance_counter"], {"seen": seen}).fetchone()
+        return None if row is None else (int(row[0]), int(row[1]))
+
+    return connections.run("let the catalog's counter grow", work)
+
+
+def catch_up(connections: Connections, seen: int, next_field_id: int) -> tuple[int, int]:
+    """Let counter and next field id be at least what was seen; see `Catalog.catch_up`."""
+
+    def work(conn: Connection) -> tuple[int, int]:
+        with conn.transaction():
+            conn.execute(queries()["durable"])
+            now, next_now = _lock(conn)
+            given = {"counter": max(now, seen) + 1, "next_field_id": max(next_now, next_field_id)}
+            conn.execute(queries()["set_counter"], given)
+            return given["counter"], given["next_field_id"]
+
+    return connections.run("let the catalog's counter grow", work)
 
 
 @dataclass(frozen=True, slots=True)

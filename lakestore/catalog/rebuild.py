@@ -147,8 +147,12 @@ class Rebuild:
 
         self._connections.run("add results", work)
 
-    def end(self, next_field_id: int) -> None:
-        """Let go the files that no living result needs, and open the catalog to all."""
+    def end(self, next_field_id: int, counter: int) -> None:
+        """Let go the files that no living result needs, and open the catalog to all.
+
+        Args:
+            counter: how far the lost catalog had come.
+        """
         q = queries()
         after = 0
 
@@ -170,7 +174,7 @@ class Rebuild:
                 row = conn.execute(q["rebuild_state"]).fetchone()
                 if row is not None and row[0] == "rebuilding":
                     conn.execute(q["rebuild_unguard"])
-                    conn.execute(q["rebuild_end"], {"next_field_id": next_field_id})
+                    conn.execute(q["rebuild_end"], {"next_field_id": next_field_id, "counter": counter})
 
         self._connections.run("end the rebuild", work)
 

@@ -45,6 +45,9 @@ def sync(dry_run: bool, deep: bool, adopt: bool, rebuild: bool, format: str | No
     Names live files that are missing or damaged with the results in them, files that the catalog does not
     know, and writes tombstones that are missing. Exits with 0 unless something that was saved cannot be read.
 
+    --adopt is for an older copy of the catalog, as after restoring a backup: saves and vacuum are refused until
+    it has taken in what was saved since.
+
     --rebuild is for a lost or damaged catalog: all of it comes back from the Parquet files but the ledger of
     'migrate'. Nobody else can use the lake meanwhile. Stopped, it goes on where it was. What the files do not
     tell for certain is listed.

@@ -14,7 +14,7 @@ from datetime import date
 from typing import Any, Final
 from uuid import UUID
 
-from lakestore import layout, parquet, record, tombstones
+from lakestore import layout, parquet, record, stamp, tombstones
 from lakestore.catalog.gathered import Gathered
 from lakestore.catalog.rebuild import Gone, Held
 from lakestore.codec.envelope import Envelope
@@ -93,8 +93,13 @@ class _Rebuild:
             self._schema.take(table)
         there = {path: (size, rows) for path, size, rows in self._catalog.files()}
         count = len(there) + self._add_files(self._results_files(there)) + self._add_files(self._data_files(there))
+        if news := self._schema.news():
+            # Columns of which no file tells any more: their ids would be given out for them once more.
+            self._catalog.add_files([], [], [], news)
         alive, gone, doubtful = self._add_versions(tombstones.reasons(self._parts.files))
-        self._catalog.end(max(self._schema.next_field_id, kept.next_field_id))
+        seen = stamp.read(self._parts.files)
+        next_field_id = max(self._schema.next_field_id, kept.next_field_id, seen.next_field_id)
+        self._catalog.end(next_field_id, seen.number)
         incomplete = tuple(sorted(self._incomplete.values()))
         return Rebuilt(alive, gone, count, doubtful, incomplete, tuple(self._damaged))
 

@@ -73,6 +73,7 @@ def restore(lake: Lake, task_id: str, *, version: UUID | None = None, replace: b
                 f"another version of result {task_id!r} is in the lake; nothing was done: "
                 "delete it first, or let it be replaced (replace=True, --replace)"
             )
+    parts.stamp.press(anew=True)
     new, files, data = _copied(parts, old, None if live is None else live.write_id)
     parts.files.write([(file.path, buffer) for file, buffer in zip(files, data, strict=True)])
     try:

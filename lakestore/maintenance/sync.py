@@ -16,7 +16,7 @@ from lakestore.lake import Lake, Parts
 from lakestore.maintenance.adopt import Adoption
 from lakestore.maintenance.unknown import LEFTOVER, Unknown, unknown
 
-Kind = Literal["missing", "damaged", "leftover", "unsaved", "foreign", "tombstone", "adopted", "refused"]
+Kind = Literal["missing", "damaged", "leftover", "unsaved", "foreign", "tombstone", "adopted", "refused", "behind"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,8 @@ class Finding:
     Attributes:
         kind: `missing`, `damaged`: a live data file; `leftover`: a file that nobody knows, vacuum will take it;
             `unsaved`: a complete result that the catalog does not know; `foreign`: not lakestore's; `tombstone`: one
-            was not written; `adopted`, `refused`: a result that the catalog did not know is taken in, or cannot be.
+            was not written; `adopted`, `refused`: a result that the catalog did not know is taken in, or cannot be;
+            `behind`: the catalog is an old copy.
         path: the file, relative to the lake; empty where it is about a result alone.
         task_ids: the results that it concerns.
         detail: what was seen, and what to do or what was done.
@@ -52,7 +53,8 @@ def sync(lake: Lake, *, dry_run: bool = False, deep: bool = False, adopt: bool =
     Args:
         dry_run: only tell.
         deep: read all live files and compare their checksums, not only their sizes.
-        adopt: take in complete results that the catalog does not know, and that no tombstone says are dead.
+        adopt: take in complete results that the catalog does not know, and that no tombstone says are dead; then
+            a catalog that was older than its lake counts as the present one.
 
     Raises:
         CatalogError, StorageError: the catalog or a file cannot be reached.
@@ -63,6 +65,7 @@ def sync(lake: Lake, *, dry_run: bool = False, deep: bool = False, adopt: bool =
     yield from _live(parts, deep)
     yield from _tombstones(parts, dry_run)
     yield from _unknown(parts, dry_run, adopt)
+    yield from _behind(parts, settle=adopt and not dry_run)
 
 
 def _live(parts: Parts, deep: bool) -> Iterator[Finding]:
@@ -103,6 +106,16 @@ def _tombstones(parts: Parts, dry_run: bool) -> Iterator[Finding]:
                 tombstones.write(parts.files, [(write_id, task_id)], reason, parts.now(), write_id)
             done = "a rebuild would have brought it back" if dry_run else "written"
             yield Finding("tombstone", f"{tombstones.FOLDER}/{write_id}.json", (task_id,), f"was not written: {done}")
+
+
+def _behind(parts: Parts, *, settle: bool) -> Iterator[Finding]:
+    """Whether the catalog is older than its lake; once it has taken in what it can, it counts as the present one."""
+    if not parts.stamp.is_behind():
+        return
+    if settle:
+        parts.stamp.settle()
+    done = "saves and vacuum go on" if settle else "saves and vacuum are refused until --adopt"
+    yield Finding("behind", "", (), f"the catalog was older than its lake, an old copy it seems: {done}")
 
 
 def _unknown(parts: Parts, dry_run: bool, adopt: bool) -> Iterator[Finding]:

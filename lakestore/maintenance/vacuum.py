@@ -60,7 +60,7 @@ def vacuum(lake: Lake, *, older_than: timedelta = GRACE, dry_run: bool = False) 
     Raises:
         InvalidInputError: the grace period is negative.
         StorageError: a file cannot be deleted; what is left goes with the next vacuum.
-        CatalogError: the catalog cannot be reached; likewise.
+        CatalogError: the catalog cannot be reached; likewise. Or it is older than its lake: nothing was done.
     """
     if older_than < timedelta():
         raise InvalidInputError(f"older_than {older_than} is negative: give how long readers may take")
@@ -68,6 +68,8 @@ def vacuum(lake: Lake, *, older_than: timedelta = GRACE, dry_run: bool = False) 
     before = parts.catalog.upkeep.clock() - older_than
     written = parts.now() - max(older_than, LEFTOVER)
     if not dry_run:
+        # An old copy of the catalog would let go what was saved since.
+        parts.stamp.press(anew=True)
         schema_file.keep(parts)
     versions = _forget_versions(parts, before, dry_run)
     files = [*_remove_let_go(parts, before, dry_run), *_remove_leftovers(parts, written, dry_run)]

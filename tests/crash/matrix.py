@@ -19,6 +19,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 import lakestore
+from lakestore import stamp
 from lakestore.errors import LakestoreError
 from tests.crash.faults import FAULTS, Faults, Op
 from tests.crash.jobs import BEFORE, BY_NAME, Job, prepare
@@ -57,6 +58,8 @@ class Prototype:
         self._admin("CREATE DATABASE {}", self.database)
         with lakestore.open(self.folder / "lake", dsn=make_conninfo(self.postgres, dbname=self.database)) as lake:
             prepare(lake, self.job)
+            # Each case begins as after a minute without saves.
+            (lake.root / stamp.NAME).unlink()
             check(lake, {**BEFORE, **self.job.before})
 
     @contextmanager

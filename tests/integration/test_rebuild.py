@@ -117,6 +117,19 @@ def test_a_rebuild_after_vacuum_answers_the_same(lake: Lake, lose: Lose, dsn: st
         assert ids.isdisjoint(c.field_id for c in again.tables()["fresh"].columns)
 
 
+def test_columns_are_known_though_no_file_is_left_to_tell_of_them(lake: Lake, dsn: str) -> None:
+    lake.save(run(1), task_id="a")
+    lake.delete("a")
+    vacuum(lake, older_than=ZERO)
+    before = lake.tables()
+    assert "signals" in before and not lake.files()
+    rebuild(lake.root, dsn=dsn)
+    assert lake.tables() == before
+    lake.save(run(1), task_id="a")
+    assert rebuild(lake.root, dsn=dsn).results == 1
+    assert lake.tables() == before
+
+
 def test_what_vacuum_took_stays_away_though_its_rows_stand_in_a_compacted_file(
     lake: Lake, lose: Lose, dsn: str
 ) -> None:
@@ -156,13 +169,13 @@ def test_nobody_uses_a_catalog_that_is_being_rebuilt(lake: Lake, dsn: str, monke
     lake.save(run(1), task_id="a")
     end = Rebuild.end
 
-    def meanwhile(self: Rebuild, next_field_id: int) -> None:
+    def meanwhile(self: Rebuild, next_field_id: int, counter: int) -> None:
         with pytest.raises(CatalogError, match="is being rebuilt"):
             lakestore.open(lake.root, dsn=dsn)
         for use in (lambda: lake.save(run(2), task_id="b"), lambda: lake.delete("a"), lambda: vacuum(lake)):
             with pytest.raises(CatalogError, match="being rebuilt"):
                 use()
-        end(self, next_field_id)
+        end(self, next_field_id, counter)
 
     with monkeypatch.context() as patch:
         patch.setattr(Rebuild, "end", meanwhile)

@@ -25,7 +25,7 @@ LAYERS = (
     ("lake",),
     ("inspection", "batch"),
     ("result", "saving", "doctor"),
-    ("record",),
+    ("record", "stamp"),
     ("identity",),
     ("query",),
     ("catalog",),
