@@ -86,17 +86,23 @@ def read(connections: Connections, wanted: Wanted, known: columns.Known) -> Snap
             conn.execute(q["begin_snapshot"], prepare=False)
             counter = conn.execute(q["schema_counter"])
             files = list(_files(conn, wanted.tables))
+            numbers = None if wanted.stats is None else _ask_stats(conn, wanted.stats)
+            if wanted.results is None:
+                # All in one round trip.
+                conn.execute(q["commit"], prepare=False)
         taken_at = datetime.now(UTC)
         live = tuple(
             LiveFile(table, path, strategy, run_date, rows, size, tuple(dead or ()))
             for cursor in files
             for table, path, strategy, run_date, rows, size, dead in cursor.fetchall()
         )
+        # Read after the files, they may be younger: columns are only added, and types only widened.
         tables = known.tables(conn, columns.counter_of(counter.fetchone()))
-        found = None if wanted.results is None else _results(conn, wanted.results, wanted.columns)
-        numbers = None if wanted.stats is None else _stats(conn, wanted.stats, tables)
-        conn.execute(q["commit"], prepare=False)
-        return Snapshot(live, tables, found, taken_at, numbers)
+        found = None
+        if wanted.results is not None:
+            found = _results(conn, wanted.results, wanted.columns)
+            conn.execute(q["commit"], prepare=False)
+        return Snapshot(live, tables, found, taken_at, None if numbers is None else _stats(numbers.fetchone(), tables))
 
     return connections.run("take a snapshot", work)
 
@@ -120,9 +126,11 @@ def _results(conn: Connection, bounds: Bounds, names: Collection[str]) -> pa.Tab
     return table_of(parts)
 
 
-def _stats(conn: Connection, bounds: Bounds, tables: Mapping[str, LakeTable]) -> pa.Table:
-    query = queries()["run_stats"]
-    row = conn.execute(query, bounds.parameters(), prepare=False, binary=True).fetchone()
+def _ask_stats(conn: Connection, bounds: Bounds) -> psycopg.Cursor[tuple[Any, ...]]:
+    return conn.execute(queries()["run_stats"], bounds.parameters(), prepare=False, binary=True)
+
+
+def _stats(row: Sequence[Any] | None, tables: Mapping[str, LakeTable]) -> pa.Table:
     task_ids, strategies, days, names, blobs, lengths = (value or () for value in row or [()] * 6)
     rows = {"task_id": task_ids, "strategy": strategies, "run_date": days, "table_name": names}
     known = {column.field_id: column.name for table in tables.values() for column in table.columns}

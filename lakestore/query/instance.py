@@ -13,13 +13,16 @@ import weakref
 from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, Final
 from uuid import uuid4
 
 import duckdb
 
 from lakestore.errors import QueryError
 from lakestore.query.sqltypes import identifier
+
+# A bar would be drawn into the standard output of scripts.
+_QUIET: Final = "SET enable_progress_bar = false"
 
 
 def start(config: Mapping[str, Any]) -> duckdb.DuckDBPyConnection:
@@ -36,16 +39,10 @@ def start(config: Mapping[str, Any]) -> duckdb.DuckDBPyConnection:
     settings = {"autoinstall_known_extensions": "false", "temp_directory": spill, **config}
     try:
         con = duckdb.connect(":memory:", config=settings)
-        con.execute("SET GLOBAL TimeZone = 'UTC'")
-        _quiet(con)
+        con.execute(f"SET GLOBAL TimeZone = 'UTC'; {_QUIET}")
     except (duckdb.Error, TypeError) as exc:
         raise QueryError(f"DuckDB does not start with these settings: {exc}") from exc
     return con
-
-
-def _quiet(con: duckdb.DuckDBPyConnection) -> None:
-    # It would be drawn into the standard output of scripts.
-    con.execute("SET enable_progress_bar = false")
 
 
 class Instance:
@@ -73,9 +70,7 @@ class Instance:
             self._count += 1
             name = f"lake_{self._count}"
             con = self._base.cursor()
-        con.execute(f"ATTACH ':memory:' AS {name}")
-        con.execute(f"USE {name}")
-        _quiet(con)
+        con.execute(f"ATTACH ':memory:' AS {name}; USE {name}; {_QUIET}")
         weakref.finalize(con, self._left.append, name).atexit = False
         return con
 

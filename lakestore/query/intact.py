@@ -13,6 +13,9 @@ from lakestore.seal import is_intact
 
 FOOTERS = 1_000
 """Files of one statement up to which their footers are compared, for 10 µs each; beyond, their sizes alone."""
+_MOST = 50_000
+_known: dict[str, tuple[int, int, int]] = {}
+"""Files whose footers were compared in this process, as they were then: inode, and times of the last changes."""
 
 
 def check(base: str, files: Sequence[LiveFile]) -> None:
@@ -27,8 +30,7 @@ def check(base: str, files: Sequence[LiveFile]) -> None:
     for file in files:
         path = f"{base}/{file.path}"
         try:
-            size = file.bytes if len(files) <= FOOTERS else os.stat(path).st_size
-            good = size == file.bytes and (len(files) > FOOTERS or is_intact(path, size))
+            good = _is_good(path, file.bytes, footer=len(files) <= FOOTERS)
         except OSError:
             continue
         if not good:
@@ -36,6 +38,21 @@ def check(base: str, files: Sequence[LiveFile]) -> None:
                 f"data file {path} is damaged: its size or its footer is not the one that was committed; "
                 "restore it from a backup"
             )
+
+
+def _is_good(path: str, size: int, *, footer: bool) -> bool:
+    found = os.stat(path)
+    if found.st_size != size:
+        return False
+    mark = (found.st_ino, found.st_mtime_ns, found.st_ctime_ns)
+    if not footer or _known.get(path) == mark:
+        return True
+    if not is_intact(path, size):
+        return False
+    if len(_known) >= _MOST:
+        _known.clear()
+    _known[path] = mark
+    return True
 
 
 def unreadable(paths: Iterable[str]) -> str | None:

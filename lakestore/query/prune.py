@@ -29,15 +29,20 @@ LONG_COLUMNS: Final = frozenset({"params", "metrics", "tables"})
 class Needs:
     """The tables a statement names, in small letters, each with its bounds; `everything`: it may read any table.
 
-    `columns` are those of `LONG_COLUMNS` that it may read, `made` the names it gives to queries of its own;
-    `listing`: it asks which tables there are.
+    `named` are, in small letters, the names among which all columns are that it reads; None: it may read any column.
+    `made` are the names it gives to queries of its own; `listing`: it asks which tables there are.
     """
 
     tables: Mapping[str, Bounds] = field(default_factory=dict)
     everything: bool = False
-    columns: frozenset[str] = LONG_COLUMNS
+    named: frozenset[str] | None = None
     made: frozenset[str] = frozenset()
     listing: bool = False
+
+    @property
+    def columns(self) -> frozenset[str]:
+        """Those of `LONG_COLUMNS` that it may read."""
+        return LONG_COLUMNS if self.named is None else LONG_COLUMNS & self.named
 
     def table(self, name: str) -> Bounds | None:
         """The bounds on a table; None when the statement does not read it."""
@@ -100,7 +105,7 @@ def _needs(con: duckdb.DuckDBPyConnection, tree: Node, params: Params) -> Needs:
             bounds = bounded.get(id(node), UNBOUNDED)
             tables[name] = tables[name].any(bounds) if name in tables else bounds
     listing = any(node.get("type") == "SHOW_REF" and node.get("table_name") for node in nodes)
-    return Needs(tables, columns=_long_columns(nodes), made=made, listing=listing)
+    return Needs(tables, named=_columns_named(nodes), made=made, listing=listing)
 
 
 def names_made(nodes: Iterable[Node]) -> set[str]:
@@ -114,17 +119,17 @@ def names_made(nodes: Iterable[Node]) -> set[str]:
     return names
 
 
-def _long_columns(nodes: Sequence[Node]) -> frozenset[str]:
-    """The long columns that a statement may read: all of them where it can without naming them."""
+def _columns_named(nodes: Sequence[Node]) -> frozenset[str] | None:
+    """The names of all columns that a statement may read; None where it can read one without naming it."""
     names: set[str] = set()
     relations: set[str] = set()
     for node in nodes:
         kind = node.get("type")
-        if kind in ("STAR", "POSITIONAL_REFERENCE", "PIVOT") or node.get("column_name_alias"):
-            return LONG_COLUMNS
+        if kind in ("STAR", "POSITIONAL_REFERENCE", "PIVOT", "SHOW_REF") or node.get("column_name_alias"):
+            return None
         if kind == "JOIN":
             if node.get("ref_type") == "NATURAL":
-                return LONG_COLUMNS
+                return None
             names.update(str(name).lower() for name in node["using_columns"])
         if kind == "COLUMN_REF":
             names.update(str(name).lower() for name in node["column_names"])
@@ -132,7 +137,7 @@ def _long_columns(nodes: Sequence[Node]) -> frozenset[str]:
             relations.update(str(node.get(key) or "").lower() for key in ("alias", "table_name"))
     # A relation named as a column is its whole row.
     last = {str(node["column_names"][-1]).lower() for node in nodes if node.get("type") == "COLUMN_REF"}
-    return LONG_COLUMNS if last & relations else LONG_COLUMNS & names
+    return None if last & relations else frozenset(names)
 
 
 def understood(node: Node) -> bool:

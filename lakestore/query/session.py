@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -102,55 +101,65 @@ def run(
     """
     con = start({**guard.CONFIG, **limits.config()}) if untrusted else (instance or Instance()).database()
     needs: Needs | None = None
-    columns: dict[str, list[str]] = {}
-    paths: list[str] = []
+    snapshot: Snapshot | None = None
     try:
         guard.one_query(con, sql, untrusted=untrusted)
         tree = parse(con, sql)
         needs = prune.needed_by(con, tree, params)
         snapshot = snapshot_source(needs)
-        snapshot = _filled(snapshot)
-        columns = _columns(snapshot)
+        tables = _names(snapshot)
         if untrusted:
-            guard.check(tree, columns)
-        base = lake_root(root)
-        paths = [f"{base}/{file.path}" for file in snapshot.files if file.table != RESULTS]
-        names = needs.only(columns)
+            guard.check(tree, tables)
+        names = needs.only(tables)
         if names is None and not untrusted:
             # It may list what there is: nothing of other statements is to be seen.
             con.close()
             con = start({})
         con.execute("SET python_enable_replacements = false")
-        _create(con, root, snapshot, names)
-        if not untrusted:
-            return con.sql(sql, params=params)
-        guard.lock(con, paths)
-        return guard.answer(con, sql, tree, params, limits)
+        _create(con, root, snapshot, names, needs.named)
+        if untrusted:
+            guard.lock(con, _paths(root, snapshot))
+        try:
+            return guard.answer(con, sql, tree, params, limits) if untrusted else con.sql(sql, params=params)
+        except duckdb.BinderException:
+            if needs.named is None:
+                raise
+            # What it misses may be a column like one that the views do not show: the message is to name that.
+            _create(con, root, snapshot, names)
+            return guard.answer(con, sql, tree, params, limits) if untrusted else con.sql(sql, params=params)
     except (duckdb.Error, UnicodeError, RuntimeError, ValueError, TypeError) as exc:
         con.close()
         if isinstance(exc, QueryError):
             raise
-        raise translated(exc, columns, needs, paths) from exc
+        if snapshot is None:
+            raise translated(exc, {}, needs) from exc
+        raise translated(exc, _columns(snapshot), needs, _paths(root, snapshot)) from exc
     except BaseException:
         con.close()
         raise
 
 
 def _create(
-    con: duckdb.DuckDBPyConnection, root: Path, snapshot: Snapshot, names: Collection[str] | None = None
+    con: duckdb.DuckDBPyConnection,
+    root: Path,
+    snapshot: Snapshot,
+    names: Collection[str] | None = None,
+    columns: Collection[str] | None = None,
 ) -> None:
-    """Make the views of these names, or all of them."""
+    """Make the views of these names, or all of them; of lake tables with the columns of these names, or all."""
+    base = lake_root(root)
     files: dict[str, list[LiveFile]] = {}
     for file in snapshot.files:
         files.setdefault(file.table, []).append(file)
     for name, lake_table in _record_tables(snapshot):
         if names is None or name in names:
-            intact.check(lake_root(root), files.get(name, ()))
-            view = view_sql(lake_table, files.get(name, ()), root)
+            intact.check(base, files.get(name, ()))
+            view = view_sql(lake_table, files.get(name, ()), root, columns)
             con.execute(f"CREATE OR REPLACE VIEW {identifier(name)} AS {view}")
-    for name, table in ((RESULTS, snapshot.results), (RUN_STATS, snapshot.stats)):
-        if table is not None and (names is None or name in names):
-            _copy(con, name, table)
+    for name, table, schema in ((RESULTS, snapshot.results, RESULTS_SCHEMA), (RUN_STATS, snapshot.stats, stats.SCHEMA)):
+        if names is None or name in names:
+            # What is only listed was not asked for.
+            _copy(con, name, schema.empty_table() if table is None else table)
 
 
 def _copy(con: duckdb.DuckDBPyConnection, name: str, table: pa.Table) -> None:
@@ -167,13 +176,8 @@ def _record_tables(snapshot: Snapshot) -> Iterator[tuple[str, LakeTable]]:
     return ((name, table) for name, table in snapshot.tables.items() if name not in (RESULTS, RUN_STATS))
 
 
-def _filled(snapshot: Snapshot) -> Snapshot:
-    """The snapshot with empty tables for what the statement does not need: it may list them."""
-    return replace(
-        snapshot,
-        results=RESULTS_SCHEMA.empty_table() if snapshot.results is None else snapshot.results,
-        stats=stats.SCHEMA.empty_table() if snapshot.stats is None else snapshot.stats,
-    )
+def _names(snapshot: Snapshot) -> list[str]:
+    return [RESULTS, RUN_STATS, *(name for name, _ in _record_tables(snapshot))]
 
 
 def _columns(snapshot: Snapshot) -> dict[str, list[str]]:
@@ -181,3 +185,8 @@ def _columns(snapshot: Snapshot) -> dict[str, list[str]]:
     for name, table in _record_tables(snapshot):
         columns[name] = [*_OWN, *(column.name for column in children(table.columns).get(None, ()))]
     return columns
+
+
+def _paths(root: Path, snapshot: Snapshot) -> list[str]:
+    base = lake_root(root)
+    return [f"{base}/{file.path}" for file in snapshot.files if file.table != RESULTS]

@@ -8,7 +8,7 @@ are not shown: they would widen every `SELECT *` for what only `lakestore files`
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
@@ -18,6 +18,8 @@ from lakestore.query.sqltypes import children, identifier, sql_type, text
 # What follows the strategy in a path: "/run_date=YYYY-MM-DD/", 36 characters of UUID, ".parquet". Counting from the
 # end prunes 10,000 files in 0.15 s, where a regular expression took 0.8 s.
 _TAIL = len("/run_date=2024-01-01/") + 36 + len(".parquet")
+_LITERALS = 32
+"""Paths up to which a list is written as one."""
 _DATE_FROM_END = 10 + 1 + 36 + len(".parquet")
 
 
@@ -26,16 +28,17 @@ def lake_root(root: Path) -> str:
     return Path(os.path.abspath(root)).as_posix().rstrip("/")
 
 
-def view_sql(table: LakeTable, files: Sequence[LiveFile], root: Path) -> str:
+def view_sql(table: LakeTable, files: Sequence[LiveFile], root: Path, named: Collection[str] | None = None) -> str:
     """The SELECT behind the view of one lake table: only live rows, only of these files.
 
     Args:
         table: its columns, with parents, of the whole table.
         files: the live files to read, all of this table; none gives a typed empty table.
         root: the lake's root directory.
+        named: names, in small letters, of the columns that the view must show; fewer are sooner bound.
     """
     nested = children(table.columns)
-    columns = nested.get(None, ())
+    columns = [column for column in nested.get(None, ()) if named is None or column.name.lower() in named]
     if not files:
         typed = [f"CAST(NULL AS {sql_type(c, nested)}) AS {identifier(c.name)}" for c in columns]
         own = "CAST(NULL AS VARCHAR) AS task_id, CAST(NULL AS VARCHAR) AS strategy, CAST(NULL AS DATE) AS run_date"
@@ -43,7 +46,10 @@ def view_sql(table: LakeTable, files: Sequence[LiveFile], root: Path) -> str:
 
     base = lake_root(root)
     stored = [(TASK_ID_FIELD, "task_id", "VARCHAR")]
-    shown = ["task_id", *_partition(f"{base}/{table.name}/strategy=")]
+    shown = ["task_id"]
+    for name, expression in _partition(f"{base}/{table.name}/strategy="):
+        if named is None or name in named:
+            shown.append(f"{expression} AS {name}")
     for column in columns:
         name = identifier(column.name)
         if column.type == "NULL":
@@ -68,11 +74,11 @@ def view_sql(table: LakeTable, files: Sequence[LiveFile], root: Path) -> str:
     return " UNION ALL ".join(selects)
 
 
-def _partition(prefix: str) -> tuple[str, str]:
+def _partition(prefix: str) -> tuple[tuple[str, str], tuple[str, str]]:
     start = len(prefix) + 1
     return (
-        f"url_decode(substr(filename, {start}, length(filename) - {start - 1 + _TAIL})) AS strategy",
-        f"CAST(substr(filename, -{_DATE_FROM_END}, 10) AS DATE) AS run_date",
+        ("strategy", f"url_decode(substr(filename, {start}, length(filename) - {start - 1 + _TAIL}))"),
+        ("run_date", f"CAST(substr(filename, -{_DATE_FROM_END}, 10) AS DATE)"),
     )
 
 
@@ -87,10 +93,13 @@ def _read(base: str, paths: Iterable[str], stored: Iterable[tuple[int, str, str]
 
 
 def path_list(base: str, paths: Iterable[str]) -> str:
-    """SQL for a list of absolute paths: one string that DuckDB splits, bound three times faster than a list literal."""
+    """SQL for a list of absolute paths; a long one as a string that DuckDB splits, bound in a third of the time."""
+    listed = list(paths)
+    if len(listed) <= _LITERALS:
+        return f"[{', '.join(text(f'{base}/{path}') for path in listed)}]"
     # Paths in the lake are percent-encoded: no line break can stand in them.
     return (
-        f"list_transform(string_split({text(chr(10).join(paths))}, chr(10)), lambda path: {text(base + '/')} || path)"
+        f"list_transform(string_split({text(chr(10).join(listed))}, chr(10)), lambda path: {text(base + '/')} || path)"
     )
 
 

@@ -289,3 +289,37 @@ def test_ten_thousand_paths_stand_in_the_view_once(lake: QueryLake) -> None:
     file = lake.write("t", [stored("p", F64, 16)], [[1.0]], task_ids=["a"])
     text = query.view_sql(lake.tables["t"], [file] * 10_000, lake.root)
     assert len(text) < 10_000 * (len(file.path) + 2) + 2_000
+
+
+NARROWED = (
+    "SELECT count(*) FROM trades",
+    "SELECT max(PNL) FROM trades",
+    "SELECT task_id, t.legs.size FROM trades t ORDER BY ALL",
+    "SELECT legs FROM trades t ORDER BY t.pnl",
+    "SELECT a.pnl, b.symbol FROM trades a JOIN trades b USING (task_id) ORDER BY ALL",
+    "SELECT symbol FROM trades WHERE strategy = 'sma' AND run_date = '2024-01-02' GROUP BY ALL ORDER BY sum(pnl)",
+    "SELECT t FROM trades t ORDER BY pnl",
+    "SELECT row(trades) FROM trades ORDER BY ALL",
+    "SELECT min(COLUMNS('.*l')) FROM trades",
+    "WITH x AS (FROM trades) SELECT symbol FROM x ORDER BY ALL",
+    "SELECT (SELECT pnl) + 1 FROM trades ORDER BY ALL",
+    "SELECT price FROM (SELECT pnl AS price, 7 AS symbol FROM trades) ORDER BY ALL",
+    "SELECT x FROM trades, unnest([pnl, 1]) AS u(x) ORDER BY ALL",
+    "FROM (SELECT symbol FROM trades) UNION ALL BY NAME (SELECT pnl FROM trades) ORDER BY ALL",
+)
+
+
+@pytest.mark.parametrize("sql", NARROWED)
+def test_a_statement_answers_as_on_a_connection_with_all_columns(lake: QueryLake, sql: str) -> None:
+    legs = pa.struct([stored("size", I64, 19)])
+    lake.table(
+        "trades", column(16, "pnl", "DOUBLE"), column(17, "symbol", "VARCHAR"), column(18, "legs", "STRUCT"),
+        column(19, "size", "BIGINT", 18),
+    )  # fmt: skip
+    fields = [stored("pnl", F64, 16), stored("symbol", TEXT, 17), stored("legs", legs, 18)]
+    file = lake.write("trades", fields, [[1.5, 2.5], ["x", "y"], [{"size": 1}, {"size": 2}]], task_ids=["a", "b"])
+    lake.write("trades", fields, [[0.5], ["z"], [None]], task_ids=["c"])
+    lake.kill(file, "b")
+    for untrusted in (False, True):
+        answer = query.run(lake.root, lake.pruned(), sql, untrusted=untrusted).fetchall()
+        assert answer == ask(lake, sql) != []

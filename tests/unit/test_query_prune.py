@@ -202,6 +202,30 @@ LONG = {
 }
 
 
+NAMED = {
+    "SELECT count(*) FROM trades": set(),
+    "SELECT Symbol AS s, avg(t.price) FROM trades t WHERE pnl > 1 GROUP BY s": {"symbol", "t", "price", "pnl", "s"},
+    "SELECT legs.size FROM trades JOIN results USING (task_id)": {"legs", "size", "task_id"},
+    "SELECT list_transform(legs, leg -> leg.size) FROM trades": {"legs", "leg", "size"},
+    "SELECT (SELECT max(o.price) FROM orders o WHERE o.id = t.id) FROM trades t": {"o", "price", "id", "t"},
+    "SELECT sum(pnl) OVER (PARTITION BY symbol) FROM trades QUALIFY x > 1": {"pnl", "symbol", "x"},
+    "SELECT sum(x) FROM (SELECT pnl AS x FROM trades)": {"x", "pnl"},
+    "SELECT t.* FROM trades t": None,
+    "SELECT * EXCLUDE (pnl) FROM trades": None,
+    "SELECT count(COLUMNS(*)) FROM trades": None,
+    "SELECT count(t) FROM trades t": None,
+    "SELECT pnl FROM (FROM trades)": None,
+    "UNPIVOT trades ON pnl, price": None,
+    "DESCRIBE trades": None,
+    "SUMMARIZE trades": None,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("sql", NAMED)
+def test_the_columns_that_a_statement_can_read_are_among_those_it_names(sql: str) -> None:
+    assert needed(sql).named == NAMED[sql]
+
+
 @pytest.mark.parametrize("sql", LONG)
 def test_long_columns_are_needed_where_they_can_be_read(sql: str) -> None:
     assert needed(sql).columns == LONG[sql]
