@@ -475,6 +475,10 @@ UPDATE lake SET partition = %(partition)s
 -- name: rebuild_state
 SELECT state FROM lake FOR UPDATE
 
+-- name: hold_rebuild
+-- For the session: when it ends, in whatever way, another rebuild may go on.
+SELECT pg_try_advisory_lock(0, 0)
+
 -- name: rebuild_guard
 -- Whoever still has the catalog open changes nothing in it meanwhile.
 CREATE OR REPLACE FUNCTION lakestore_guard() RETURNS trigger LANGUAGE plpgsql AS $$

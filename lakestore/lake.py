@@ -58,7 +58,6 @@ class Lake:
 
     Attributes:
         root: the lake's directory, absolute.
-        conninfo: libpq connection string of the catalog.
         embedded: whether the lake runs the catalog itself.
         max_document: bytes of JSON that one document may take.
     """
@@ -89,7 +88,7 @@ class Lake:
         self._files = Files(root)
         self._duckdb = query.Instance()
         self._server = EmbeddedServer.attach(root / layout.PRIVATE / "catalog") if dsn is None else None
-        self.conninfo = self._server.conninfo if self._server is not None else str(dsn)
+        self._dsn = str(dsn)
         try:
             self._catalog = Catalog.open(
                 self.conninfo,
@@ -100,6 +99,7 @@ class Lake:
                 # Beside data an empty database is a lost catalog: what it gave out would be given out again.
                 create=rebuild or not home.holds_data(root),
                 rebuild=rebuild,
+                revive=None if self._server is None else self._server.revived,
             )
             # The lake's own file may be older, where a compaction was stopped between the two.
             self._home = replace(settings, partition=self._catalog.partition)
@@ -108,6 +108,11 @@ class Lake:
             if self._server is not None:
                 self._server.close()
             raise
+
+    @property
+    def conninfo(self) -> str:
+        """libpq's connection string of the catalog."""
+        return self._dsn if self._server is None else self._server.conninfo
 
     @classmethod
     def create(
@@ -331,22 +336,28 @@ class Lake:
             details=details,
         )
 
-    def sql(self, sql: str, params: Any = None, *, untrusted: bool = False) -> duckdb.DuckDBPyRelation:
+    def sql(
+        self, sql: str, params: Any = None, *, untrusted: bool = False, limits: query.Limits | None = None
+    ) -> duckdb.DuckDBPyRelation:
         """The answer to one SELECT over the lake's tables and `results`, as they are at this moment.
 
         Args:
             sql: one statement of DuckDB's SQL.
             params: values for its `?` or `$name`.
             untrusted: the SQL comes from outside: it can read live rows and nothing else.
+            limits: time, memory and threads of an untrusted statement; a minute and 2 GB if None.
 
         Returns:
             A DuckDB relation: `.df()`, `.pl()`, `.to_arrow_table()`, `.fetchall()`, `.show()`.
 
         Raises:
-            QueryError: not valid, naming what is not there, or not allowed.
+            QueryError: not valid, naming what is not there, not allowed, or beyond its limits.
         """
         self._open_catalog()
-        return query.run(self.root, self._snapshot_for, sql, params, untrusted=untrusted, instance=self._duckdb)
+        bounds = limits or query.Limits()
+        return query.run(
+            self.root, self._snapshot_for, sql, params, untrusted=untrusted, limits=bounds, instance=self._duckdb
+        )
 
     def connect(self, *, config: Mapping[str, Any] | None = None) -> duckdb.DuckDBPyConnection:
         """A DuckDB connection with every lake table and `results` as views: a snapshot; `refresh` renews it.

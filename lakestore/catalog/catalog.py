@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import Final
@@ -72,6 +72,7 @@ class Catalog:
         where: str,
         create: bool = True,
         rebuild: bool = False,
+        revive: Callable[[], str] | None = None,
     ) -> Catalog:
         """Connect to the catalog of a lake; an empty database is made one, an older one is upgraded.
 
@@ -82,11 +83,12 @@ class Catalog:
             where: what messages call a catalog behind a socket, such as the lake's path.
             create: whether an empty database may be made a catalog.
             rebuild: whether one may be opened that is not rebuilt to the end.
+            revive: starts a server that cannot be reached, and returns its DSN.
 
         Raises:
             CatalogError: it cannot be reached, is another lake's, or of a newer version.
         """
-        connections = Connections(conninfo, where=where)
+        connections = Connections(conninfo, where=where, revive=revive)
         try:
             identity = schema.LakeIdentity(lake_id, partition, numbers)
             found = schema.prepare(connections, identity, create=create, rebuild=rebuild)

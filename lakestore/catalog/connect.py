@@ -92,6 +92,11 @@ def pipelined(conn: Connection) -> Iterator[None]:
         raise first
 
 
+def _complete(conninfo: str) -> str:
+    """A DSN with what it leaves open; a session must speak UTF-8 whatever the environment says."""
+    return make_conninfo("", **{**_DEFAULTS, **_parse(conninfo), "client_encoding": "UTF8"})
+
+
 @dataclass(frozen=True, slots=True)
 class _Failure:
     at: float
@@ -168,11 +173,16 @@ logging.getLogger("psycopg.pool").addFilter(_is_news)
 class Connections:
     """The process's connections to one catalog; safe to use from several threads and after a fork."""
 
-    def __init__(self, conninfo: str, *, where: str) -> None:
-        given = _parse(conninfo)
+    def __init__(self, conninfo: str, *, where: str, revive: Callable[[], str] | None = None) -> None:
+        """Connect when a connection is wanted.
+
+        Args:
+            where: what messages call a server behind a socket.
+            revive: starts a server that cannot be reached, and returns its DSN.
+        """
         self.place = describe(conninfo, where)
-        # A session must speak UTF-8 whatever the environment says.
-        self._conninfo = make_conninfo("", **{**_DEFAULTS, **given, "client_encoding": "UTF8"})
+        self._conninfo = _complete(conninfo)
+        self._revive = revive
         self._closed = False
         self._renew()
 
@@ -209,6 +219,7 @@ class Connections:
 
     def _lend(self, patience: float) -> tuple[_Pool, _Session]:
         begun = time.monotonic()
+        revive = self._revive
         while True:
             pool = self._pool
             if self._closed:
@@ -223,6 +234,11 @@ class Connections:
             except PoolTimeout as exc:
                 now = time.monotonic()
                 failed = [failure for failure in pool.failures[-1:] if failure.at >= begun]
+                if failed and now >= begun + patience and revive is not None:
+                    self._conninfo = _complete(revive())
+                    self.forget_idle()
+                    begun, revive = time.monotonic(), None
+                    continue
                 if failed and now >= begun + patience:
                     fact = str(failed[0].cause).strip().replace("\n", " ")
                     raise CatalogError(

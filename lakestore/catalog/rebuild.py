@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
+import psycopg
+
 from lakestore.catalog import columns, commits
-from lakestore.catalog.connect import Connection, Connections
+from lakestore.catalog.connect import PATIENCE_SECONDS, Connection, Connections
+from lakestore.catalog.failures import is_lost, translate
 from lakestore.catalog.sql import queries
-from lakestore.errors import CatalogError
+from lakestore.errors import CatalogError, ConflictError
 from lakestore.model import FIRST_FIELD_ID, LakeTable, NewFile, NewResult, Reason, RowSpan
 
 _PAGE: Final = 1_000
@@ -39,6 +42,31 @@ class Rebuild:
 
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Be the only rebuild for as long as the block lasts.
+
+        Raises:
+            ConflictError: another one is at it.
+        """
+        what = "hold the catalog for a rebuild"
+        with ExitStack() as stack:
+            for patience in (0.0, PATIENCE_SECONDS):
+                conn = stack.enter_context(self._connections.take(patience=patience))
+                # The lock is the session's: given back to others, it would outlive the rebuild.
+                stack.callback(conn.close)
+                try:
+                    row = conn.execute(queries()["hold_rebuild"]).fetchone()
+                    break
+                except psycopg.Error as exc:
+                    if patience or not is_lost(exc):
+                        raise translate(exc, what=what, place=self._connections.place) from exc
+            if row is None or not row[0]:
+                raise ConflictError(
+                    f"the catalog at {self._connections.place} is being rebuilt by another process: wait for its end"
+                )
+            yield
 
     def begin(self) -> bool:
         """Empty the catalog and keep everybody else out of it; True: one that was begun goes on.

@@ -84,10 +84,15 @@ def _rebuild(settings: Config) -> int:
     with doing("rebuilding"):
         done = maintenance.rebuild(settings.lake, dsn=settings.dsn or "")
     doubtful = "which version of it is alive is not certain; 'lakestore restore TASK_ID --list' names the others"
+    unstated = (
+        "without parameters and metrics in the catalog: profile '{}' is not in _lakestore/profiles; "
+        "put it there and rebuild again"
+    )
     rows = [
         *(("damaged", each.path, (), each.reason) for each in done.damaged),
         *(("incomplete", "", (task_id,), f"is not in the catalog: {why}") for task_id, why in done.incomplete),
         *(("doubtful", "", (task_id,), doubtful) for task_id in done.doubtful),
+        *(("unstated", "", task_ids, unstated.format(profile)) for profile, task_ids in done.unstated.items()),
     ]
     print_rows(_FOUND, rows, settings.format)
     say(f"the catalog knows {done.results} results, {done.versions} that were let go, and {done.files} files")

@@ -24,9 +24,11 @@ _NESTED = {"struct", "list", "array", "map", "union"}
 
 @click.command()
 @click.argument("query")
+@click.option("--timeout", type=float, default=60.0, show_default=True, help="Seconds that it may take.")
+@click.option("--memory", default="2GB", show_default=True, help="Memory that it may take, as in 500MB.")
 @format_option
 @lake_options
-def sql(query: str, format: str | None) -> None:
+def sql(query: str, timeout: float, memory: str, format: str | None) -> None:
     """Answer one SELECT over the lake.
 
     It is written in DuckDB's SQL; '-' reads it from standard input. Every lake table is there by its
@@ -40,6 +42,8 @@ def sql(query: str, format: str | None) -> None:
       lakestore sql 'SELECT strategy, count(*) AS n FROM trades GROUP BY ALL ORDER BY n DESC'
       lakestore sql - --format csv < report.sql > report.csv
     """
+    from lakestore.query import Limits
+
     settings = config(format)
     if query == "-":
         try:
@@ -47,7 +51,7 @@ def sql(query: str, format: str | None) -> None:
         except UnicodeDecodeError as exc:
             raise InvalidInputError(f"the query on standard input is not UTF-8: {exc}") from exc
     with open_lake(settings) as lake:
-        relation = lake.sql(query, untrusted=True)
+        relation = lake.sql(query, untrusted=True, limits=Limits(seconds=timeout, memory=memory))
         kinds = [kind.id for kind in relation.types]
         fields = [Field(name, number=kind in _NUMBERS) for name, kind in zip(relation.columns, kinds, strict=True)]
         print_rows(fields, _rows(relation), settings.format)

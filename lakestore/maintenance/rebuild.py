@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Final
 from uuid import UUID
@@ -42,6 +42,8 @@ class Rebuilt:
         doubtful: task ids of which the lake does not say for certain which version is alive.
         incomplete: task ids of results that are not in the catalog because a part of them is lost, and which.
         damaged: files that cannot be read.
+        unstated: task ids by profile, of living results whose parameters and metrics could not be told, as their
+            profile is not there any more.
     """
 
     results: int
@@ -50,6 +52,7 @@ class Rebuilt:
     doubtful: tuple[str, ...]
     incomplete: tuple[tuple[str, str], ...]
     damaged: tuple[Damaged, ...]
+    unstated: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def rebuild(path: str | os.PathLike[str] | None = None, *, dsn: str | None = None) -> Rebuilt:
@@ -62,11 +65,14 @@ def rebuild(path: str | os.PathLike[str] | None = None, *, dsn: str | None = Non
 
     Raises:
         NotFoundError: there is no lake.
+        ConflictError: another rebuild is at it.
         CorruptFileError: the lake's files contradict each other, or a tombstone is damaged.
         CatalogError, StorageError: the catalog or a file cannot be reached; rebuild again.
     """
     with closing(Lake.open(path, dsn=dsn, create=False, rebuild=True)) as lake:
-        return _Rebuild(lake.parts()).run()
+        parts = lake.parts()
+        with parts.catalog.rebuild.alone():
+            return _Rebuild(parts).run()
 
 
 class _Rebuild:
@@ -81,6 +87,7 @@ class _Rebuild:
         self._shared: dict[tuple[UUID, str, str], list[tuple[str, int, int]]] = {}
         self._damaged: list[Damaged] = []
         self._incomplete: dict[UUID, tuple[str, str]] = {}
+        self._unstated: dict[str, list[str]] = {}
 
     def run(self) -> Rebuilt:
         """All of it."""
@@ -101,7 +108,8 @@ class _Rebuild:
         next_field_id = max(self._schema.next_field_id, kept.next_field_id, seen.next_field_id)
         self._catalog.end(next_field_id, seen.number)
         incomplete = tuple(sorted(self._incomplete.values()))
-        return Rebuilt(alive, gone, count, doubtful, incomplete, tuple(self._damaged))
+        unstated = {profile: tuple(sorted(task_ids)) for profile, task_ids in sorted(self._unstated.items())}
+        return Rebuilt(alive, gone, count, doubtful, incomplete, tuple(self._damaged), unstated)
 
     def _results_files(self, there: Mapping[str, Any]) -> Iterator[_Added]:
         """The files of `results` that are not added yet; the rows of all of them are taken in."""
@@ -256,6 +264,8 @@ class _Rebuild:
         result = result_of(row, envelope, chosen, strategy, day, said)
         made.empty += [(version.write_id, version.task_id, each.span.path) for each in chosen.empty]
         if stones is None:
+            if envelope.profile[0] not in self._profiles:
+                self._unstated.setdefault(envelope.profile[0], []).append(version.task_id)
             made.alive.append(result)
             made.dead += [(each.span.path, version.task_id) for each in chosen.copies]
             made.copies += [(version.write_id, each.span.path) for each in chosen.copies]

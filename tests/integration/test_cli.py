@@ -398,6 +398,15 @@ def test_of_two_columns_of_one_name_neither_is_lost(call: Call, lake: Path) -> N
     assert call("sql", "SELECT 1 AS a, 2 AS a", "--format", "json").json() == [{"a": 1, "a_1": 2}]
 
 
+def test_a_statement_has_the_time_and_the_memory_that_it_is_given(call: Call, lake: Path) -> None:
+    done = call("sql", "--timeout", "0.2", "SELECT count(*) FROM range(300000) a, range(300000) b")
+    assert done.code == 11 and "ran longer than 0.2 s" in done.err
+    done = call("sql", "--memory", "20MB", "SELECT list(range) FROM range(100_000_000)")
+    assert done.code == 11 and "needs more memory than it may have" in done.err
+    done = call("sql", "--memory", "much", "SELECT 1")
+    assert done.code == 11 and "DuckDB does not start with these settings" in done.err
+
+
 def test_a_wrong_column_is_named(call: Call, lake: Path) -> None:
     done = call("sql", "SELECT prize FROM trades")
     assert (done.code, done.out) == (11, "")

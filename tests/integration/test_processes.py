@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import lakestore
@@ -118,3 +119,16 @@ def test_two_savers_of_one_id_are_one_winner_and_one_refusal(tmp_path: Path, dsn
         # The loser removed its own files: only live ones are left.
         live = {lake.root / file.path for file in lake.files()}
         assert set(root.rglob("*.parquet")) == live
+
+
+def test_an_open_lake_starts_its_server_again_when_nobody_else_does(tmp_path: Path) -> None:
+    root = tmp_path / "lake"
+    with lakestore.open(root, dsn="") as lake:
+        lake.save({"strategy": "s", "n": 1}, task_id="a")
+        for attempt in range(2):
+            # Without its supervisor nobody starts the server again but who needs it.
+            for pid in servers(root):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            lake.save({"strategy": "s", "n": attempt}, task_id=f"b{attempt}")
+        assert sorted(info.task_id for info in lake.results()) == ["a", "b0", "b1"]

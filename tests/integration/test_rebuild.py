@@ -19,7 +19,7 @@ from psycopg.conninfo import conninfo_to_dict
 import lakestore
 from lakestore import Item, Lake, tombstones
 from lakestore.catalog.rebuild import Rebuild
-from lakestore.errors import CatalogError, NotFoundError
+from lakestore.errors import CatalogError, ConflictError, NotFoundError
 from lakestore.maintenance import compact, rebuild, restore, vacuum, verify, versions
 from tests.answers import answers
 
@@ -184,6 +184,15 @@ def test_nobody_uses_a_catalog_that_is_being_rebuilt(lake: Lake, dsn: str, monke
     assert lake.load("a").document == run(1) and lake.load("b").document == run(2)
 
 
+def test_two_rebuilds_at_once_are_one_that_says_so(lake: Lake, dsn: str) -> None:
+    lake.save(run(1), task_id="a")
+    with lake.parts().catalog.rebuild.alone():
+        with pytest.raises(ConflictError, match="is being rebuilt by another process: wait for its end"):
+            rebuild(lake.root, dsn=dsn)
+        assert lake.exists("a")
+    assert rebuild(lake.root, dsn=dsn).results == 1
+
+
 def test_a_rebuild_that_stops_goes_on_where_it_was(lake: Lake, dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
     busy(lake)
     before = answers(lake)
@@ -281,9 +290,13 @@ def test_parameters_come_from_the_profile_that_the_result_was_read_with(lake: La
     info = lake.save(json.dumps(document), task_id="a", profile="mine", created_at="2026-01-01")
     assert info.metrics == {"x": 2}
     lose()
-    rebuild(lake.root, dsn=dsn)
+    assert rebuild(lake.root, dsn=dsn).unstated == {}
     with lakestore.open(lake.root, dsn=dsn) as again:
         assert again.info("a") == info
+    (folder / "mine.toml").unlink()
+    assert rebuild(lake.root, dsn=dsn).unstated == {"mine": ("a",)}
+    with lakestore.open(lake.root, dsn=dsn) as again:
+        assert again.info("a").params is None and again.load("a").document == document
 
 
 def test_there_must_be_a_lake(tmp_path: Path, dsn: str) -> None:

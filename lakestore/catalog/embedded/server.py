@@ -123,6 +123,15 @@ class EmbeddedServer:
             except OSError as exc:
                 raise StorageError(f"cannot open the embedded catalog {self._paths.directory}: {exc}") from exc
 
+    def revived(self) -> str:
+        """Return libpq's conninfo once the server accepts connections, started again if it had died.
+
+        Raises:
+            CatalogError, StorageError: as `ensure`.
+        """
+        self.ensure()
+        return self.conninfo
+
     def alive(self) -> bool:
         """Say whether the server listens."""
         if self._users is None:
