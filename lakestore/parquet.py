@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 
 from lakestore.errors import CorruptFileError
 from lakestore.footer import trimmed
+from lakestore.gather import in_order, inverse, one
 from lakestore.model import FIRST_FIELD_ID, FORMAT_VERSION, POS_FIELD, TASK_ID_FIELD, Column, SqlType
 from lakestore.seal import sealed
 
@@ -114,7 +115,7 @@ def to_buffer(
         versions: the versions of results whose rows these are, each with the number of its rows, for the footer.
         groups: the rows of each row group, for a file that is to be read in parts: its pages have checksums.
     """
-    pairs = [(item, _one(column)) for item, column in zip(table.schema, table.columns, strict=True)]
+    pairs = [(item, one(column)) for item, column in zip(table.schema, table.columns, strict=True)]
     encodings = (choice or choose(pairs)).encodings
     levels = (choice and choice.levels) or _thorough(encodings, table.num_rows)
     sink = pa.BufferOutputStream()
@@ -183,19 +184,27 @@ def from_buffer(data: Any, where: str, *, first_row: int = 0, rows: int | None =
     Raises:
         CorruptFileError: it is not readable Parquet.
     """
-    table = table_of(data, where, first_row=first_row, rows=rows)
+    table = table_of(data, where, first_row=first_row, rows=rows, dictionaries=True)
     return columns_of(table)
 
 
-def table_of(data: Any, where: str, *, first_row: int = 0, rows: int | None = None) -> pa.Table:
+def table_of(
+    data: Any, where: str, *, first_row: int = 0, rows: int | None = None, dictionaries: bool = False
+) -> pa.Table:
     """The rows of a data file as they lie in it: all, or so many from `first_row` on.
+
+    Args:
+        dictionaries: whether texts that have a dictionary are to keep it.
 
     Raises:
         CorruptFileError: it is not readable Parquet, or has fewer rows.
     """
     try:
-        with pq.ParquetFile(pa.BufferReader(data)) as file:
-            total = file.metadata.num_rows
+        source = pa.BufferReader(data)
+        metadata = pq.read_metadata(source)
+        kept = _with_dictionary(metadata) if dictionaries else None
+        with pq.ParquetFile(source, metadata=metadata, read_dictionary=kept, pre_buffer=False) as file:
+            total = metadata.num_rows
             if rows is None or (first_row == 0 and rows == total):
                 table = file.read(use_threads=False)
             else:
@@ -209,14 +218,27 @@ def table_of(data: Any, where: str, *, first_row: int = 0, rows: int | None = No
     return table
 
 
+def _with_dictionary(metadata: pq.FileMetaData) -> list[str]:
+    """The columns of texts that are stored with a dictionary; members of nested ones are left alone."""
+    if not metadata.num_row_groups:
+        return []
+    group, schema = metadata.row_group(0), metadata.schema
+    # The schema's paths: those that a damaged file gives its chunks may be of no column.
+    paths = [schema.column(place).path for place in range(metadata.num_columns)]
+    chunks = [group.column(place) for place in range(metadata.num_columns)]
+    return [
+        path
+        for path, chunk in zip(paths, chunks, strict=True)
+        if chunk.physical_type == "BYTE_ARRAY" and chunk.has_dictionary_page and "." not in path
+    ]
+
+
 def columns_of(table: pa.Table) -> dict[int, pa.Array]:
-    """The columns of one result's rows by field id, in the document's order (`_pos`)."""
-    columns = {field_id(table.schema.field(i)): _one(table.column(i)) for i in range(table.num_columns)}
+    """The columns of one result's rows by field id, in the document's order (`_pos`), without dictionaries."""
+    columns = {field_id(table.schema.field(i)): table.column(i) for i in range(table.num_columns)}
     places = columns.pop(POS_FIELD, None)
-    if places is None:
-        return columns
-    back = np.argsort(places.to_numpy(), kind="stable")
-    return {own: column if own == TASK_ID_FIELD else column.take(pa.array(back)) for own, column in columns.items()}
+    back = None if places is None else pa.array(inverse(one(places).to_numpy()))
+    return {own: in_order(column, None if own == TASK_ID_FIELD else back) for own, column in columns.items()}
 
 
 def cut(data: Any, where: str, first_row: int, rows: int) -> pa.Buffer:
@@ -340,16 +362,6 @@ def _span(file: pq.ParquetFile, first_row: int, rows: int) -> pa.Table:
             groups.append(group)
         start += size
     return file.read_row_groups(groups, use_threads=False).slice(first_row - skipped, rows)
-
-
-def _one(column: pa.ChunkedArray) -> pa.Array:
-    return (
-        column.chunk(0)
-        if column.num_chunks == 1
-        else pa.concat_arrays(column.chunks)
-        if column.num_chunks
-        else pa.array([], column.type)
-    )
 
 
 def _leaves(path: str, array: pa.Array) -> Iterator[tuple[str, pa.Array]]:

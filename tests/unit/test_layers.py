@@ -31,7 +31,7 @@ LAYERS = (
     ("catalog",),
     ("codec",),
     ("parquet",),
-    ("footer", "seal"),
+    ("footer", "gather", "seal"),
     ("thrift",),
     ("tombstones",),
     ("files", "home"),
