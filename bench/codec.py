@@ -185,6 +185,7 @@ def catalog_bytes(catalog: psycopg.Connection[Any], write_ids: Sequence[str]) ->
     wheres = {
         "backtest_results": "write_id = ANY (%(ids)s::uuid[])",
         "result_files": "write_id = ANY (%(ids)s::uuid[])",
+        "run_stats": "write_id = ANY (%(ids)s::uuid[])",
         "data_files": "file_id IN (SELECT file_id FROM result_files WHERE write_id = ANY (%(ids)s::uuid[]))",
     }
     found = {}

@@ -1,13 +1,15 @@
-"""A Parquet file trimmed: chunks of the same bytes kept once, and a footer without what nobody reads.
+"""A Parquet file trimmed: chunks of the same bytes kept once, and a footer and pages without what nobody reads.
 
 Columns that repeat another (a time as text and as epoch, a stop loss that never moved, constants) become chunks of the
 same bytes. One is kept, and the footer points to it from each column: every reader sees all of them. What the writer
-says of each chunk beside that (how its pages are encoded, how long its values are) takes a third of a footer.
+says of each chunk beside that (how its pages are encoded, how long its values are, what its type is called twice) takes
+half of a footer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -15,54 +17,128 @@ import pyarrow as pa
 from lakestore import thrift
 from lakestore.thrift import Struct
 
+Pages = Callable[[int, int, int], bytes | None]
+"""The values of a data page in another form of its encoding: given that, the page's first row in its row group, and its
+rows; None: it stays as it is."""
+Repacked = Callable[[int, int], Pages]
+"""The pages of a row group, given its first row and its rows."""
+
 _MAGIC = b"PAR1"
 # Places in Parquet's structs, from parquet.thrift.
-_SCHEMA, _ROW_GROUPS, _CREATED_BY = 2, 4, 6
-_REPETITION, _CHILDREN = 3, 5
-_CHUNKS, _GROUP_OFFSET, _GROUP_COMPRESSED = 1, 5, 6
+_SCHEMA, _ROW_GROUPS, _CREATED_BY, _COLUMN_ORDERS = 2, 4, 6, 7
+_REPETITION, _CHILDREN, _CONVERTED, _LOGICAL = 3, 5, 6, 10
+_CHUNKS, _GROUP_BYTES, _GROUP_ROWS, _GROUP_OFFSET, _GROUP_COMPRESSED = 1, 2, 3, 5, 6
 _META = 3
-_TYPE, _CODEC, _VALUES, _COMPRESSED, _DATA, _INDEX, _DICTIONARY = 1, 4, 5, 7, 9, 10, 11
-_ENCODING_STATS, _SIZE_STATISTICS = 13, 16
+_TYPE, _ENCODINGS, _PATH, _CODEC, _VALUES, _UNCOMPRESSED, _COMPRESSED = 1, 2, 3, 4, 5, 6, 7
+_DATA, _INDEX, _DICTIONARY, _STATISTICS, _ENCODING_STATS, _SIZE_STATISTICS = 9, 10, 11, 12, 13, 16
+_PAGE_SIZE, _PAGE_PACKED, _PAGE_CRC, _PAGE_DATA, _PAGE_DICTIONARY = 2, 3, 4, 5, 7
+_DATA_ENCODING, _DATA_STATISTICS, _DICTIONARY_SORTED = 2, 5, 3
+_REQUIRED, _BOOLEAN, _LEVELS = 0, 0, 3
+_LOGICAL_STRING, _LOGICAL_DECIMAL = 1, 5
 
 
-def trimmed(data: pa.Buffer) -> pa.Buffer:
+def trimmed(
+    data: pa.Buffer, *, statistics: bool = True, repacked: Mapping[str, Repacked] | None = None, level: int = 3
+) -> pa.Buffer:
     """The same Parquet file in fewer bytes; what a reader gets from it does not change.
 
     Args:
-        data: a file as pyarrow writes it, without page indexes and Bloom filters.
+        data: a file as pyarrow writes it with zstd and pages of version 1, without page indexes and Bloom filters.
+        statistics: whether to keep the statistics of chunks.
+        repacked: columns without nulls, by path, whose pages are to be written in another form.
+        level: of zstd, for these.
     """
-    source = memoryview(data)
+    source = memoryview(data).cast("B")
     size = int.from_bytes(source[-8:-4], "little")
     footer, _ = thrift.read(bytes(source[-8 - size : -8]))
     root, *below = footer[_SCHEMA][1][1]
     levels = list(_levels(iter(below), root[_CHILDREN][1]))
+    for element in below:
+        # Two names of one type; the older one is known to every reader.
+        if _CONVERTED in element and element.get(_LOGICAL, (0, ()))[1].keys() & {_LOGICAL_STRING, _LOGICAL_DECIMAL}:
+            del element[_LOGICAL]
     pieces: list[Any] = [_MAGIC]
     end = len(_MAGIC)
+    codec = pa.Codec("zstd", compression_level=level)
+    first_row = 0
     for group in footer[_ROW_GROUPS][1][1]:
         begin = end
         known: dict[Any, int] = {}
-        for level, chunk in zip(levels, group[_CHUNKS][1][1], strict=True):
+        for own, chunk in zip(levels, group[_CHUNKS][1][1], strict=True):
             meta: Struct = chunk[_META][1]
-            start = meta[_DICTIONARY][1] if _DICTIONARY in meta else meta[_DATA][1]
-            pages = source[start : start + meta[_COMPRESSED][1]]
+            path = b".".join(meta[_PATH][1][1]).decode("utf-8", "replace")
+            again = (repacked or {}).get(path)
+            other = None if again is None else again(first_row, group[_GROUP_ROWS][1])
+            pages, head = _pages(source, meta, other, codec)
             # Bytes mean the same only with the same type, codec and levels.
-            key = (meta[_TYPE][1], meta[_CODEC][1], meta[_VALUES][1], level, bytes(pages))
+            key = (meta[_TYPE][1], meta[_CODEC][1], meta[_VALUES][1], own, pages)
             place = known.setdefault(key, end)
             if place == end:
                 pieces.append(pages)
                 end += len(pages)
-            for offset in (_DATA, _INDEX, _DICTIONARY):
-                if offset in meta:
-                    kind, old = meta[offset]
-                    meta[offset] = kind, old - start + place
-            for field in (_ENCODING_STATS, _SIZE_STATISTICS):
+            if _DICTIONARY in meta:
+                meta[_DICTIONARY] = thrift.I64, place
+            meta[_DATA] = thrift.I64, place + head
+            if set(own) == {_REQUIRED} and meta[_TYPE][1] != _BOOLEAN:
+                kind, encodings = meta[_ENCODINGS][1]
+                meta[_ENCODINGS] = thrift.LIST, (kind, [each for each in encodings if each != _LEVELS])
+            for field in (_INDEX, _ENCODING_STATS, _SIZE_STATISTICS, *(() if statistics else (_STATISTICS,))):
                 meta.pop(field, None)
-        for field, value in ((_GROUP_OFFSET, begin), (_GROUP_COMPRESSED, end - begin)):
+        total = sum(chunk[_META][1][_UNCOMPRESSED][1] for chunk in group[_CHUNKS][1][1])
+        for field, value in ((_GROUP_BYTES, total), (_GROUP_OFFSET, begin), (_GROUP_COMPRESSED, end - begin)):
             if field in group:
                 group[field] = group[field][0], value
+        first_row += group[_GROUP_ROWS][1]
     footer.pop(_CREATED_BY, None)
+    if not statistics:
+        # It says how statistics are ordered.
+        footer.pop(_COLUMN_ORDERS, None)
     written = thrift.write(footer)
     return pa.py_buffer(b"".join([*pieces, written, len(written).to_bytes(4, "little"), _MAGIC]))
+
+
+def _pages(source: memoryview, meta: Struct, again: Pages | None, codec: pa.Codec) -> tuple[bytes, int]:
+    """The pages of a chunk and the bytes of the one with its dictionary; sizes and codec in `meta` follow."""
+    at = meta[_DICTIONARY][1] if _DICTIONARY in meta else meta[_DATA][1]
+    stop = at + meta[_COMPRESSED][1]
+    pages: list[tuple[Struct, Any]] = []
+    first_row = 0
+    while at < stop:
+        header, at = thrift.read(source, at)
+        body: Any = source[at : at + header[_PAGE_PACKED][1]]
+        at += len(body)
+        if _PAGE_DATA in header:
+            details = header[_PAGE_DATA][1]
+            details.pop(_DATA_STATISTICS, None)
+            rows = details[1][1]
+            other = again(details[_DATA_ENCODING][1], first_row, rows) if again is not None else None
+            first_row += rows
+            if other is not None:
+                body = codec.compress(other, asbytes=True)
+                header[_PAGE_SIZE] = thrift.I32, len(other)
+        else:
+            header[_PAGE_DICTIONARY][1].pop(_DICTIONARY_SORTED, None)
+        pages.append((header, body))
+    if sum(len(body) - header[_PAGE_SIZE][1] for header, body in pages) >= 0:
+        # zstd gained nothing here.
+        pages = [(header, codec.decompress(body, header[_PAGE_SIZE][1], asbytes=True)) for header, body in pages]
+        meta[_CODEC] = thrift.I32, 0
+    out: list[Any] = []
+    head = uncompressed = 0
+    for header, body in pages:
+        header[_PAGE_PACKED] = thrift.I32, len(body)
+        if _PAGE_CRC in header:
+            crc = zlib.crc32(body)
+            header[_PAGE_CRC] = thrift.I32, crc - (crc >> 31 << 32)
+        opening = thrift.write(header)
+        uncompressed += len(opening) + header[_PAGE_SIZE][1]
+        out += [opening, body]
+        if _PAGE_DATA not in header:
+            head = len(opening) + len(body)
+    whole = b"".join(out)
+    meta[_UNCOMPRESSED] = thrift.I64, uncompressed
+    meta[_COMPRESSED] = thrift.I64, len(whole)
+    return whole, head
 
 
 def _levels(elements: Iterator[Struct], children: int, above: tuple[int, ...] = ()) -> Iterator[tuple[int, ...]]:

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import base64
 import json
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -18,8 +17,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lakestore import ties
+from lakestore.encodings import MOST, Choice, choose, levels_of, numbers_of, options_of, pages, thorough
 from lakestore.errors import CorruptFileError
-from lakestore.footer import trimmed
+from lakestore.footer import Repacked, trimmed
 from lakestore.gather import in_order, inverse, one
 from lakestore.model import FIRST_FIELD_ID, FORMAT_VERSION, POS_FIELD, TASK_ID_FIELD, Column, SqlType
 from lakestore.seal import sealed
@@ -29,20 +30,6 @@ VERSIONS_KEY = b"lakestore.versions"
 """In the footer of a file that compaction wrote: whose rows it holds, as it bears no result's name."""
 ROW_GROUP = 122_880
 """Rows of a row group: what DuckDB scans as one."""
-SAMPLE = 2_048
-"""Values that an encoding is chosen by, unless more are asked for."""
-_TRIAL = 32
-"""Values from which encodings are tried at all."""
-_SMALL = 16_384
-"""Rows up to which a file is compressed most thoroughly."""
-_LENIENT = 64
-"""Bytes that the dictionary of a long column of texts may take more: DuckDB groups by it several times as fast."""
-_QUICK = 3
-"""The level of zstd for pages that a search gains nothing on."""
-_GAIN = 1.015
-"""Times the bytes of a thorough search that pages take without, from which the search is worth its time."""
-DICTIONARY = "DICTIONARY"
-_PACKED = (DICTIONARY, "DELTA_BINARY_PACKED", "PLAIN", "BYTE_STREAM_SPLIT")
 ELEMENT = "[]"
 """Key of a list's element."""
 
@@ -82,18 +69,10 @@ def task_ids(names: Sequence[str], counts: Sequence[int]) -> tuple[pa.Field, pa.
 
 
 def reordered(columns: Sequence[tuple[pa.Field, pa.Array]], order: Any, places: Any) -> list[tuple[pa.Field, pa.Array]]:
-    """Columns in another order of rows, with the own column `_pos` that says each row's place in its document."""
+    """Columns in another order of rows, with the own column `_pos` of the places, if any, that lead back."""
     taken = pa.array(order)
     moved = [(item, array.take(taken)) for item, array in columns]
-    return [*moved, (field("_pos", pa.int64(), POS_FIELD), pa.array(places))]
-
-
-def numbers_of(array: pa.Array) -> Any:
-    """The numbers under an array as int64 of shape (n,): scaled integers, days, ticks; undefined under nulls."""
-    n, data = len(array), array.buffers()[1]
-    if pa.types.is_decimal(array.type):
-        return np.frombuffer(data, np.int64)[2 * array.offset : 2 * (array.offset + n) : 2]
-    return np.frombuffer(data, f"i{array.type.bit_width // 8}")[array.offset : array.offset + n].astype(np.int64)
+    return moved if places is None else [*moved, (field("_pos", pa.int64(), POS_FIELD), pa.array(places))]
 
 
 def to_buffer(
@@ -104,6 +83,7 @@ def to_buffer(
     choice: Choice | None = None,
     versions: Sequence[tuple[UUID, int]] = (),
     groups: Sequence[int] = (),
+    order: int | None = None,
 ) -> pa.Buffer:
     """A data file's bytes: `table` with the encodings that fit its columns.
 
@@ -114,33 +94,56 @@ def to_buffer(
         choice: the encodings, and the levels of zstd, where they were chosen already.
         versions: the versions of results whose rows these are, each with the number of its rows, for the footer.
         groups: the rows of each row group, for a file that is to be read in parts: its pages have checksums.
+        order: field id of the column that goes up in each document, where the file has another order of rows.
     """
     pairs = [(item, one(column)) for item, column in zip(table.schema, table.columns, strict=True)]
     encodings = (choice or choose(pairs)).encodings
-    levels = (choice and choice.levels) or _thorough(encodings, table.num_rows)
+    level = MOST if groups else thorough(table.num_rows)
+    levels = (choice and choice.levels) or levels_of(encodings, level)
     sink = pa.BufferOutputStream()
-    options = _options(encodings) | {"write_page_checksum": bool(groups)}
+    options = options_of(encodings, levels) | {"write_page_checksum": bool(groups)}
+    statistics = _has_several(table)
+    table = _required(table)
     if len(groups) > 1:
         # A dictionary given would be written whole in each row group.
         table = _plain_task_ids(table)
-    options["compression_level"] = dict.fromkeys(encodings, 19) if groups else levels
     with pq.ParquetWriter(sink, table.schema, **options) as writer:
         if key:
-            writer.add_key_value_metadata({FOOTER_KEY: _footer(table.schema, columns, key)})
+            writer.add_key_value_metadata({FOOTER_KEY: _footer(table.schema, columns, key, order)})
         if versions or groups:
             writer.add_key_value_metadata({VERSIONS_KEY: _versions_footer(versions)})
         first = 0
         for rows in groups or [table.num_rows]:
             writer.write_table(table.slice(first, rows), row_group_size=max(rows, 1) if groups else ROW_GROUP)
             first += rows
-    return sealed(trimmed(sink.getvalue()))
+    again = {item.name: _again(array, encodings[item.name]) for item, array in pairs if item.name in encodings}
+    return sealed(trimmed(sink.getvalue(), statistics=statistics, repacked=again, level=level))
+
+
+def _again(array: pa.Array, encoding: str) -> Repacked:
+    return lambda first, rows: pages(array.slice(first, rows), encoding)
+
+
+def _required(table: pa.Table) -> pa.Table:
+    """The table with columns that have no nulls declared so: their pages need not say which values there are."""
+    fields = [
+        item.with_nullable(pa.types.is_nested(item.type) or column.null_count > 0)
+        for item, column in zip(table.schema, table.columns, strict=True)
+    ]
+    return pa.Table.from_arrays(table.columns, schema=pa.schema(fields))
+
+
+def _has_several(table: pa.Table) -> bool:
+    """Whether rows are of several results: else statistics of their task id tell nothing that the catalog does not."""
+    place = table.schema.get_field_index("task_id")
+    return place >= 0 and len(table.column(place).unique()) > 1
 
 
 def _plain_task_ids(table: pa.Table) -> pa.Table:
     place = table.schema.get_field_index("task_id")
     if place < 0 or not pa.types.is_dictionary(table.schema.field(place).type):
         return table
-    plain = field("task_id", pa.string(), TASK_ID_FIELD)
+    plain = field("task_id", pa.string(), TASK_ID_FIELD).with_nullable(False)
     return table.set_column(place, plain, table.column(place).cast(pa.string()))
 
 
@@ -163,7 +166,7 @@ def read_part(path: str, first_row: int, rows: int) -> dict[int, pa.Array] | Non
         raise CorruptFileError(f"data file {path} is not readable Parquet: {exc}") from exc
     if table.num_rows != rows:
         raise CorruptFileError(f"data file {path} has {total} rows, the catalog expects {first_row + rows} or more")
-    return columns_of(table)
+    return columns_of(table, path)
 
 
 def row_groups(counts: Sequence[int], size: int = ROW_GROUP) -> list[int]:
@@ -185,7 +188,7 @@ def from_buffer(data: Any, where: str, *, first_row: int = 0, rows: int | None =
         CorruptFileError: it is not readable Parquet.
     """
     table = table_of(data, where, first_row=first_row, rows=rows, dictionaries=True)
-    return columns_of(table)
+    return columns_of(table, where)
 
 
 def table_of(
@@ -233,12 +236,36 @@ def _with_dictionary(metadata: pq.FileMetaData) -> list[str]:
     ]
 
 
-def columns_of(table: pa.Table) -> dict[int, pa.Array]:
-    """The columns of one result's rows by field id, in the document's order (`_pos`), without dictionaries."""
+def columns_of(table: pa.Table, where: str = "of this lake") -> dict[int, pa.Array]:
+    """The columns of one result's rows by field id, in the document's order, without dictionaries.
+
+    Where the file keeps another order, `_pos` says each row's place in its document; or the footer names a column that
+    goes up in the document, and `_pos` tells apart the rows of one value (`ties`).
+
+    Raises:
+        CorruptFileError: what says the order of rows is not readable.
+    """
     columns = {field_id(table.schema.field(i)): table.column(i) for i in range(table.num_columns)}
-    places = columns.pop(POS_FIELD, None)
-    back = None if places is None else pa.array(inverse(one(places).to_numpy()))
+    try:
+        places = columns.pop(POS_FIELD, None)
+        back = _back(None if places is None else one(places).to_numpy(), _order(table.schema.metadata), columns)
+    except (KeyError, IndexError, ValueError, TypeError, AttributeError, pa.ArrowException) as exc:
+        raise CorruptFileError(f"data file {where} does not tell the order of its rows: {exc!r}") from exc
     return {own: in_order(column, None if own == TASK_ID_FIELD else back) for own, column in columns.items()}
+
+
+def _back(places: Any, order: int | None, columns: Mapping[int, pa.ChunkedArray]) -> pa.Array | None:
+    """The rows in the document's order; None where they are."""
+    if order is None:
+        return None if places is None else pa.array(inverse(places))
+    values = numbers_of(one(columns[order]))
+    return pa.array(np.argsort(values, kind="stable") if places is None else ties.in_order(values, places))
+
+
+def _order(metadata: Mapping[bytes, bytes] | None) -> int | None:
+    raw = (metadata or {}).get(FOOTER_KEY)
+    found: int | None = None if raw is None else json.loads(raw).get("o")
+    return found
 
 
 def cut(data: Any, where: str, first_row: int, rows: int) -> pa.Buffer:
@@ -252,13 +279,14 @@ def cut(data: Any, where: str, first_row: int, rows: int) -> pa.Buffer:
             if first_row == 0 and rows == file.metadata.num_rows:
                 return pa.py_buffer(data)
             said = footer_columns(file.schema_arrow, file.metadata.metadata)
+            order = _order(file.metadata.metadata)
             table = _span(file, first_row, rows)
     except (pa.ArrowException, OSError, ValueError) as exc:
         raise CorruptFileError(f"data file {where} is not readable Parquet: {exc}") from exc
     if table.num_rows != rows:
         raise CorruptFileError(f"data file {where} has not the rows {first_row} to {first_row + rows} that it should")
     key, columns = said or ("", ())
-    return to_buffer(table, columns, key=key)
+    return to_buffer(table, columns, key=key, order=order)
 
 
 def footer_of(data: Any) -> Mapping[bytes, bytes]:
@@ -319,7 +347,7 @@ def task_runs(data: Any, where: str) -> list[tuple[str, int]]:
     return [(names[int(indices[at])], int(count)) for at, count in zip(starts, counts, strict=True)]
 
 
-def _footer(schema: pa.Schema, columns: Sequence[Column], key: str) -> bytes:
+def _footer(schema: pa.Schema, columns: Sequence[Column], key: str, order: int | None) -> bytes:
     by_id = {column.field_id: column for column in columns}
     codes = ""
     keys: list[tuple[int, str]] = []
@@ -331,6 +359,8 @@ def _footer(schema: pa.Schema, columns: Sequence[Column], key: str) -> bytes:
     value: dict[str, Any] = {"v": FORMAT_VERSION, "k": key, "c": codes}
     if keys:
         value["n"] = keys
+    if order is not None:
+        value["o"] = order
     if by_id:
         value["x"] = [[c.field_id, c.parent, c.key, c.name, c.type] for c in by_id.values()]
     return json.dumps(value, separators=(",", ":")).encode()
@@ -362,135 +392,3 @@ def _span(file: pq.ParquetFile, first_row: int, rows: int) -> pa.Table:
             groups.append(group)
         start += size
     return file.read_row_groups(groups, use_threads=False).slice(first_row - skipped, rows)
-
-
-def _leaves(path: str, array: pa.Array) -> Iterator[tuple[str, pa.Array]]:
-    """The leaf columns of an array with their paths in Parquet."""
-    if pa.types.is_struct(array.type):
-        for place in range(array.type.num_fields):
-            yield from _leaves(f"{path}.{array.type.field(place).name}", array.field(place))
-    elif pa.types.is_list(array.type):
-        yield from _leaves(f"{path}.list.{array.type.value_field.name}", array.values)
-    else:
-        yield path, array
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """The encoding of each leaf, and the bytes that the pages of a sample take in them.
-
-    `levels` are those of zstd; without them each page is searched thoroughly.
-    """
-
-    encodings: Mapping[str, str]
-    size: int
-    levels: Mapping[str, int] | None = None
-
-
-def choose(columns: Sequence[tuple[pa.Field, pa.Array]], sample: int = SAMPLE) -> Choice:
-    """The encoding of each leaf that makes the smallest pages of a sample; a dictionary is one of them.
-
-    All are tried in small files, a column for each leaf and encoding: what Parquet and zstd really make of the
-    values. Estimates from widths and entropies were tried first and missed what repeats.
-
-    Args:
-        sample: values of each leaf that are tried; a dictionary pays off only where values are many.
-    """
-    chosen: dict[str, str] = {}
-    trials: dict[int, list[tuple[str, str, pa.Array]]] = {}
-    leaves = [leaf for item, array in columns for leaf in _leaves(item.name, array)]
-    shared = Counter(path for path, _ in leaves)
-    for path, leaf in leaves:
-        # A key `a.b` and a key `b` inside `a` have one path for the writer: PLAIN suits every type.
-        among = _candidates(leaf.type) if shared[path] == 1 else ("PLAIN",)
-        chosen[path] = among[0]
-        if len(among) > 1 and len(leaf) >= _TRIAL:
-            taken = _sample(leaf, sample)
-            trials.setdefault(len(taken), []).extend((path, encoding, taken) for encoding in among)
-    best: dict[str, int] = {}
-    for trial in trials.values():
-        for (path, encoding, taken), size in zip(trial, _sizes(trial), strict=True):
-            lenient = encoding == DICTIONARY and pa.types.is_string(taken.type) and len(taken) >= SAMPLE
-            if path not in best or size - _LENIENT * lenient < best[path]:
-                best[path], chosen[path] = size, encoding
-    return Choice(chosen, sum(best.values()))
-
-
-def _sizes(trial: Sequence[tuple[str, str, pa.Array]]) -> list[int]:
-    """Bytes that each array takes in its encoding."""
-    names = [str(place) for place in range(len(trial))]
-    encodings = {name: encoding for name, (_, encoding, _) in zip(names, trial, strict=True)}
-    table = pa.Table.from_arrays([array for _, _, array in trial], names=names)
-    sink = pa.BufferOutputStream()
-    with pq.ParquetWriter(sink, table.schema, **_options(encodings)) as writer:
-        writer.write_table(table)
-    group = pq.read_metadata(pa.BufferReader(sink.getvalue())).row_group(0)
-    return [group.column(place).total_compressed_size for place in range(len(trial))]
-
-
-def with_levels(choice: Choice, table: pa.Table) -> Choice:
-    """The choice for tables like this one: a thorough search of zstd only in the leaves where it takes bytes off.
-
-    It takes off 13 % of times and nothing of most numbers, in three times the time of writing them without.
-    """
-    thorough = _thorough(choice.encodings, table.num_rows)
-    quick = dict.fromkeys(choice.encodings, _QUICK)
-    less, more = (_bytes_of_leaves(table, choice.encodings, levels) for levels in (thorough, quick))
-    gains = {path for path in more if more[path] > _GAIN * less[path]}
-    levels = {path: thorough[path] if path in gains else _QUICK for path in choice.encodings}
-    return replace(choice, levels=levels)
-
-
-def _thorough(encodings: Mapping[str, str], rows: int) -> Mapping[str, int]:
-    level = 15 if rows <= _SMALL else 12
-    return {path: level if kind in _PACKED else _QUICK for path, kind in encodings.items()}
-
-
-def _bytes_of_leaves(table: pa.Table, encodings: Mapping[str, str], levels: Mapping[str, int]) -> Mapping[str, int]:
-    sink = pa.BufferOutputStream()
-    with pq.ParquetWriter(sink, table.schema, **_options(encodings) | {"compression_level": levels}) as writer:
-        writer.write_table(table, row_group_size=max(table.num_rows, 1))
-    group = pq.read_metadata(pa.BufferReader(sink.getvalue())).row_group(0)
-    leaves = [group.column(place) for place in range(group.num_columns)]
-    return {leaf.path_in_schema: leaf.total_compressed_size for leaf in leaves}
-
-
-def _options(encodings: Mapping[str, str]) -> dict[str, Any]:
-    """The writer's settings: small footers, and for each leaf its encoding."""
-    return {
-        "version": "2.6",
-        "data_page_version": "2.0",
-        "compression": "zstd",
-        "compression_level": 3,
-        "use_dictionary": [path for path, encoding in encodings.items() if encoding == DICTIONARY] or False,
-        "column_encoding": {path: encoding for path, encoding in encodings.items() if encoding != DICTIONARY} or None,
-        "dictionary_pagesize_limit": 4 << 20,
-        "data_page_size": 8 << 20,
-        "write_statistics": ["task_id"] if "task_id" in encodings else False,
-        "store_schema": False,
-        "store_decimal_as_integer": True,
-    }
-
-
-def _candidates(kind: pa.DataType) -> tuple[str, ...]:
-    """Encodings worth trying for a type, the first where there is nothing to try with."""
-    if pa.types.is_dictionary(kind):
-        return (DICTIONARY,)
-    if pa.types.is_boolean(kind):
-        return ("RLE",)
-    if pa.types.is_string(kind) or pa.types.is_binary(kind):
-        # The dictionary last: it is chosen though another one is a little smaller.
-        return ("PLAIN", "DELTA_BYTE_ARRAY", "DELTA_LENGTH_BYTE_ARRAY", DICTIONARY)
-    if pa.types.is_floating(kind):
-        return ("PLAIN", DICTIONARY, "BYTE_STREAM_SPLIT")
-    # Byte streams of integers would be 10 % smaller than deltas, but DuckDB 1.5 cannot read them.
-    return ("PLAIN", DICTIONARY, "DELTA_BINARY_PACKED")
-
-
-def _sample(leaf: pa.Array, size: int) -> pa.Array:
-    """A leaf, or four runs of a long one."""
-    n = len(leaf)
-    if n <= size:
-        return leaf
-    run = size // 4
-    return pa.concat_arrays([leaf.slice(start, run) for start in range(0, n - run + 1, (n - run) // 3)])

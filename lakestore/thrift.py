@@ -13,7 +13,7 @@ Struct = dict[int, tuple[int, Any]]
 """Values: bool, int, bytes, `(type of the items, items)` for lists, another struct."""
 
 
-def read(data: bytes, at: int = 0) -> tuple[Struct, int]:
+def read(data: bytes | memoryview, at: int = 0) -> tuple[Struct, int]:
     """The struct that begins at a place, and where it ends.
 
     Raises:
@@ -43,7 +43,7 @@ def write(value: Struct) -> bytes:
     return bytes(out)
 
 
-def _value(data: bytes, at: int, kind: int) -> tuple[Any, int]:
+def _value(data: bytes | memoryview, at: int, kind: int) -> tuple[Any, int]:
     if kind in (I16, I32, I64):
         raw, at = _unsigned(data, at)
         return raw >> 1 ^ -(raw & 1), at
@@ -73,7 +73,7 @@ def _value(data: bytes, at: int, kind: int) -> tuple[Any, int]:
     raise ValueError(f"thrift type {kind} does not occur in Parquet")
 
 
-def _unsigned(data: bytes, at: int) -> tuple[int, int]:
+def _unsigned(data: bytes | memoryview, at: int) -> tuple[int, int]:
     value = shift = 0
     while True:
         byte = data[at]

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lakestore import parquet
+from lakestore import encodings, parquet
 from lakestore.codec import numbers, render, times
 from lakestore.codec.columnise import TooDeepError, split
 from lakestore.codec.nodes import Key, Node
@@ -324,7 +324,7 @@ def decimal_array(whole: npt.NDArray[np.int64], kind: pa.Decimal128Type, like: p
 def integers_of(array: pa.Array) -> pa.Array:
     """A numeric column that holds integers alone as int64, whatever other results beside it made of its form."""
     if pa.types.is_decimal(array.type):
-        whole = parquet.numbers_of(array) // 10**array.type.scale
+        whole = encodings.numbers_of(array) // 10**array.type.scale
         return pa.array(whole, mask=array.is_null().to_numpy(zero_copy_only=False))
     return array.cast(pa.int64())
 

@@ -3,7 +3,10 @@
 Signals of ten symbols that take turns are ten walks shuffled: packed as differences, a price costs the distance
 between symbols, not its own step. Sorted by symbol (and within it as the document has them) the differences are small;
 `_pos` keeps each row's place. Symbols follow each other by their level, so that the step from one to the next is small
-too, and where they have few rows every other one runs backwards: places and times then go up and down without a jump.
+too, and where they have few rows every other one runs backwards: places then go up and down without a jump.
+
+Where a column of the document only goes up (a time, mostly) the rows are found again by it: `_pos` then tells apart the
+rows of the same value alone (`ties`), and is not there where these stand as they should.
 """
 
 from __future__ import annotations
@@ -14,13 +17,16 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from lakestore.parquet import numbers_of
+from lakestore import ties
+from lakestore.encodings import numbers_of
 
 MIN_ROWS = 256
 MAX_GROUPS = 256
 _SAMPLE = 2_048
 _GAIN = 0.5
 """Bits a row that must be saved beyond the cost of `_pos` for a try."""
+_TIES = 0.5
+"""Share of rows with the value of the row before, up to which rows are found again by a column."""
 _FEW = 256
 """Rows a symbol and result below which every other symbol runs backwards: jumps cost more than steps of both signs."""
 
@@ -28,7 +34,40 @@ Columns = Sequence[tuple[pa.Field, pa.Array]]
 Order = npt.NDArray[np.int64]
 
 
-def proposed(columns: Columns, counts: Sequence[int]) -> int | None:
+def rising(columns: Columns, counts: Sequence[int]) -> tuple[int, Order] | None:
+    """The place of the column that tells the document's order best, and each row's place among its value's rows.
+
+    None: no column goes up in all results, or all have too many equal values, or too many of one.
+
+    Args:
+        columns, counts: as for `proposed`.
+    """
+    rows = sum(counts)
+    first = np.zeros(rows, np.bool_)
+    starts = np.cumsum(counts) - np.asarray(counts)
+    first[starts[starts < rows]] = True
+    best = None
+    least = int(_TIES * rows)
+    for place, (_, array) in enumerate(columns):
+        if not _is_number(array.type) or array.null_count:
+            continue
+        numbers = numbers_of(array)
+        new = first.copy()
+        new[1:] |= numbers[1:] > numbers[:-1]
+        if ((numbers[1:] < numbers[:-1]) & ~first[1:]).any():
+            continue
+        equal = rows - int(new.sum())
+        if equal < least or (best is None and equal <= least):
+            best, least = (place, new), equal
+    if best is None:
+        return None
+    place, new = best
+    begun = np.maximum.accumulate(np.where(new, np.arange(rows), 0))
+    places = np.arange(rows) - begun
+    return (place, places) if places.max(initial=0) < ties.MOST else None
+
+
+def proposed(columns: Columns, counts: Sequence[int], places: Order | None = None) -> int | None:
     """The place of the column by whose texts rows may pack better together; None: there is none.
 
     An estimate: it knows nothing of what zstd finds. Pages that are really made decide.
@@ -36,6 +75,7 @@ def proposed(columns: Columns, counts: Sequence[int]) -> int | None:
     Args:
         columns: the physical columns of a data file.
         counts: rows of each result in it, which stay together.
+        places: of the rows among those of their value, from `rising`, where that takes the place of `_pos`.
     """
     rows = len(columns[0][1]) if columns else 0
     if rows < MIN_ROWS:
@@ -47,10 +87,12 @@ def proposed(columns: Columns, counts: Sequence[int]) -> int | None:
     results = _results(counts)[:_SAMPLE]
     numeric = [(values, _dictionary_bits(values)) for values in _numbers(sample)]
     now = sum(min(_packed_bits(values), bound) for values, bound in numeric)
+    kept = None if places is None else _dictionary_bits(places[:_SAMPLE])
     gain, chosen = _GAIN, None
     for place, codes in symbols.items():
         order = np.lexsort((codes, results))
-        then = sum(min(_packed_bits(values[order]), bound) for values, bound in numeric) + _packed_bits(order)
+        then = sum(min(_packed_bits(values[order]), bound) for values, bound in numeric)
+        then += _packed_bits(order) if kept is None else kept
         if now - then > gain:
             gain, chosen = now - then, place
     return chosen
@@ -68,11 +110,12 @@ def groups(columns: Columns) -> dict[int, Order]:
     return found
 
 
-def order_by(columns: Columns, place: int, counts: Sequence[int]) -> Order:
+def order_by(columns: Columns, place: int, counts: Sequence[int], *, forwards: bool = False) -> Order:
     """The places of the rows in the order by one column of texts.
 
     Args:
         columns, counts: as for `proposed`, which proposed the column at `place`.
+        forwards: no symbol runs backwards.
     """
     codes = columns[place][1].dictionary_encode()
     groups = codes.indices.to_numpy()
@@ -86,7 +129,7 @@ def order_by(columns: Columns, place: int, counts: Sequence[int]) -> Order:
     upwards = results % 2 == 0
     turn = results * number + np.where(upwards, ranks[groups], number - 1 - ranks[groups])
     within = np.arange(len(groups))
-    if len(groups) < _FEW * number * len(counts):
+    if not forwards and len(groups) < _FEW * number * len(counts):
         within = np.where(turn % 2, -within, within)
     return np.lexsort((within, turn)).astype(np.int64)
 

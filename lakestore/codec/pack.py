@@ -16,12 +16,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from lakestore import parquet
+from lakestore import encodings, parquet, ties
 from lakestore.codec import numbers
 from lakestore.codec.fit import decimal_array, doubles_of, members_of
-from lakestore.codec.order import groups, order_by, proposed
+from lakestore.codec.order import MIN_ROWS, Order, groups, order_by, proposed, rising
+from lakestore.encodings import Choice
 from lakestore.model import LakeTable
-from lakestore.parquet import Choice
 
 Columns = Sequence[tuple[pa.Field, pa.Array]]
 """Physical columns with field ids, all of one length."""
@@ -84,26 +84,33 @@ def data_file(
         schema = pa.schema([field for field, _ in columns])
         return pa.Table.from_arrays([array for _, array in columns], schema=schema)
 
-    def written(made: pa.Table, choice: Choice) -> pa.Buffer:
+    def written(made: pa.Table, choice: Choice, by: int | None) -> pa.Buffer:
         cut = parquet.row_groups(counts) if versions else ()
         named = list(zip(versions, counts, strict=True)) if versions else ()
-        return parquet.to_buffer(made, own, key=table.key, choice=choice, versions=named, groups=cut)
+        return parquet.to_buffer(
+            made, own, key=table.key, choice=choice, versions=named, groups=cut, order=None if by is None else order
+        )
 
     rows = sum(counts)
+    found = rising(columns, counts) if rows >= MIN_ROWS else None
+    places = found and found[1]
+    order = None if found is None else parquet.field_id(columns[found[0]][0])
+    placed = places is None or bool(places.any())
     kinds = ((item.name, array.type) for item, array in columns)
-    like = (table.key, len(counts) > 1, bool(versions), rows.bit_length(), tuple(groups(columns)), *kinds)
+    alike = (table.key, len(counts) > 1, bool(versions), rows.bit_length(), tuple(groups(columns)), order, placed)
+    like = (*alike, *kinds)
     known = _LAYOUTS.get(like)
     if known is not None and known.left > 0:
         known.left -= 1
-        data = written(table_of(_moved(columns, known.by, counts)), known.choice)
+        data = written(table_of(_moved(columns, known.by, counts, places)), known.choice, known.by)
         if len(data) <= _WORSE * known.bytes_a_row * rows:
             return data
     # What is to last for years is worth trials with a whole row group.
-    by, choice = _chosen(columns, counts, parquet.ROW_GROUP if versions else parquet.SAMPLE)
-    made = table_of(_moved(columns, by, counts))
-    if rows > parquet.SAMPLE and not versions:
-        choice = parquet.with_levels(choice, made)
-    data = written(made, choice)
+    by, choice = _chosen(columns, counts, places, parquet.ROW_GROUP if versions else encodings.SAMPLE)
+    made = table_of(_moved(columns, by, counts, places))
+    if rows > encodings.SAMPLE and not versions:
+        choice = encodings.with_levels(choice, made)
+    data = written(made, choice, by)
     if rows:
         if len(_LAYOUTS) >= _MOST:
             _LAYOUTS.clear()
@@ -111,22 +118,27 @@ def data_file(
     return data
 
 
-def _chosen(columns: Columns, counts: Sequence[int], sample: int) -> tuple[int | None, Choice]:
+def _chosen(columns: Columns, counts: Sequence[int], places: Order | None, sample: int) -> tuple[int | None, Choice]:
     """The column by which the rows take less, None where they stay as they are, and their encodings: by trial."""
-    choice = parquet.choose(columns, sample)
-    by = proposed(columns, counts)
+    choice = encodings.choose(columns, sample)
+    by = proposed(columns, counts, places)
     if by is not None:
-        other = parquet.choose(_moved(columns, by, counts), sample)
+        other = encodings.choose(_moved(columns, by, counts, places), sample)
         if other.size + _ENTRY < choice.size:
             return by, other
     return None, choice
 
 
-def _moved(columns: Columns, by: int | None, counts: Sequence[int]) -> Columns:
+def _moved(columns: Columns, by: int | None, counts: Sequence[int], places: Order | None) -> Columns:
     if by is None:
         return columns
-    order = order_by(columns, by, counts)
-    return parquet.reordered(columns, order, _places(order, counts))
+    order = order_by(columns, by, counts, forwards=places is not None)
+    if places is None:
+        return parquet.reordered(columns, order, _places(order, counts))
+    if not places.any():
+        return parquet.reordered(columns, order, None)
+    # Rows of one value in one result have the first of them in common.
+    return parquet.reordered(columns, order, ties.counted((np.arange(len(order)) - places)[order], places[order]))
 
 
 def merged(parts: Sequence[Columns], counts: Sequence[int]) -> list[tuple[pa.Field, pa.Array]]:
@@ -203,7 +215,7 @@ def _scale(kind: pa.DataType) -> int:
 
 def _magnitude(array: pa.Array) -> int:
     valid = array.drop_null()
-    return int(np.abs(parquet.numbers_of(valid)).max()) if len(valid) else 0
+    return int(np.abs(encodings.numbers_of(valid)).max()) if len(valid) else 0
 
 
 def _as(array: pa.Array, kind: pa.DataType) -> pa.Array:
@@ -226,7 +238,7 @@ def _as(array: pa.Array, kind: pa.DataType) -> pa.Array:
     if pa.types.is_floating(kind):
         return doubles_of(array)
     if pa.types.is_decimal(kind):
-        whole = parquet.numbers_of(array) * 10 ** (kind.scale - _scale(array.type))
+        whole = encodings.numbers_of(array) * 10 ** (kind.scale - _scale(array.type))
         return decimal_array(whole, kind, array)
     return array.cast(kind)
 

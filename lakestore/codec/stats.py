@@ -1,12 +1,16 @@
 """Statistics of one result's numbers: made of its columns at a save, packed as one row a lake table.
 
-A packed row is the number of rows (uint64), then 32 bytes for each column of numbers, all little-endian: field id and
-number of nulls (uint32), smallest and largest value, sum (float64). NaN counts as SQL counts it: as the largest.
+A packed row is a run of variable-length integers (LEB128): the number of rows, then for each column of numbers its
+field id, its nulls, a scale, and smallest value, largest value and sum as zigzag integers over ten to the scale. Where
+these would not be exact the scale is 255 and the three are doubles, their bytes reversed so that round ones are short.
+A zero may stand at the end: no packed row has the length of one in the older form, the number of rows (uint64), then 32
+bytes a column: field id, nulls (uint32) and three doubles. NaN counts as SQL counts it: as the largest.
 """
 
 from __future__ import annotations
 
 import math
+import struct
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -14,13 +18,15 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from lakestore import parquet
+from lakestore import encodings, parquet
 from lakestore.codec import pack
 from lakestore.codec.numbers import EXACT
 from lakestore.model import LakeTable
 
 _HEAD: Final = np.dtype("<u8")
 _ENTRY: Final = np.dtype([("field_id", "<u4"), ("nulls", "<u4"), ("min", "<f8"), ("max", "<f8"), ("sum", "<f8")])
+_DOUBLES: Final = 255
+_PARTS: Final = 6
 _SPLIT: Final = 26
 """Sums are taken of the upper and lower bits apart: 2**36 values of 53 bits cannot overflow so."""
 
@@ -53,28 +59,53 @@ def _packed(table: LakeTable, parts: Sequence[pack.Rows]) -> bytes:
     wanted = {column.field_id for column in table.columns if column.parent is None and column.type in _NUMBERS}
     counts = [part.count for part in parts]
     held = [[pair for pair in part.columns if parquet.field_id(pair[0]) in wanted] for part in parts]
-    entries = [(parquet.field_id(field), *_of(array)) for field, array in pack.merged(held, counts)]
-    return np.array([sum(counts)], _HEAD).tobytes() + np.array(entries, _ENTRY).tobytes()
+    out = bytearray()
+    _unsigned(sum(counts), out)
+    for field, array in pack.merged(held, counts):
+        _unsigned(parquet.field_id(field), out)
+        _unsigned(array.null_count, out)
+        for number in _of(array):
+            _unsigned(number, out)
+    return bytes(out) + (b"\0" if len(out) % _ENTRY.itemsize == _HEAD.itemsize else b"")
 
 
 _NUMBERS: Final = frozenset({"BIGINT", "DOUBLE"})
 
 
-def _of(array: pa.Array) -> tuple[int, float, float, float]:
-    """Nulls, smallest and largest value and sum of a column; NaN for what no value has."""
+def _of(array: pa.Array) -> tuple[int, int, int, int]:
+    """Scale, smallest and largest value and sum of a column as they are packed; zeros for what no value has."""
     valid = array.drop_null()
     if not len(valid):
-        return len(array), math.nan, math.nan, math.nan
+        return 0, 0, 0, 0
     if pa.types.is_floating(array.type):
-        return array.null_count, *_of_doubles(valid.to_numpy(zero_copy_only=False))
-    whole = parquet.numbers_of(valid)
-    scale = 10**array.type.scale if pa.types.is_decimal(array.type) else 1
+        return _as_doubles(_of_doubles(valid.to_numpy(zero_copy_only=False)))
+    whole = encodings.numbers_of(valid)
+    scale = array.type.scale if pa.types.is_decimal(array.type) else 0
     total = (int((whole >> _SPLIT).sum()) << _SPLIT) + int((whole & (1 << _SPLIT) - 1).sum())
-    low, high = (int(end) / scale for end in (whole.min(), whole.max()))
+    least, most = int(whole.min()), int(whole.max())
+    if max(-least, most, abs(total)) < EXACT:
+        return scale, _zigzag(least), _zigzag(most), _zigzag(total)
+    low, high = least / 10**scale, most / 10**scale
     if max(-low, high) >= EXACT:
         # The nearest double may lie within: bounds are to hold.
         low, high = math.nextafter(low, -math.inf), math.nextafter(high, math.inf)
-    return array.null_count, low, high, total / scale
+    return _as_doubles((low, high, total / 10**scale))
+
+
+def _as_doubles(values: Sequence[float]) -> tuple[int, int, int, int]:
+    first, second, third = (int.from_bytes(struct.pack("<d", value), "big") for value in values)
+    return _DOUBLES, first, second, third
+
+
+def _zigzag(value: int) -> int:
+    return value << 1 ^ value >> 63
+
+
+def _unsigned(value: int, out: bytearray) -> None:
+    while value > 127:
+        out.append(value & 127 | 128)
+        value >>= 7
+    out.append(value)
 
 
 def _of_doubles(values: npt.NDArray[np.float64]) -> tuple[float, float, float]:
@@ -101,21 +132,61 @@ def unpacked(
     if not lengths:
         return SCHEMA.empty_table()
     sizes = np.asarray(lengths, np.int64)
-    counts = (sizes - _HEAD.itemsize) // _ENTRY.itemsize
     raw = np.frombuffer(blobs, np.uint8)
-    is_head = np.zeros(len(raw), bool)
-    starts = np.cumsum(sizes) - sizes
-    is_head[(starts[:, None] + np.arange(_HEAD.itemsize)).ravel()] = True
-    heads = raw[is_head].view(_HEAD).astype(np.int64)
-    entries = raw[~is_head].view(_ENTRY)
-    place = pa.array(np.repeat(np.arange(len(sizes)), counts))
-    empty = heads[place.to_numpy()] == entries["nulls"]
+    older = sizes % _ENTRY.itemsize == _HEAD.itemsize
+    is_older = np.repeat(older, sizes)
+    of_old, heads_of_old, old = _unpacked_old(raw[is_older], sizes[older])
+    of_new, heads_of_new, new = _unpacked(raw[~is_older], sizes[~older])
+    heads = np.concatenate([heads_of_old, heads_of_new])
+    entries = np.concatenate([old, new])
+    places = np.concatenate([np.flatnonzero(older)[of_old], np.flatnonzero(~older)[of_new]])
+    order = np.argsort(places, kind="stable")
+    heads, entries, place = heads[order], entries[order], pa.array(places[order])
+    empty = heads == entries["nulls"]
     ids, where = np.unique(entries["field_id"], return_inverse=True)
     columns = {
         **{name: pa.array(values, SCHEMA.field(name).type).take(place) for name, values in rows.items()},
         "column_name": pa.array([names.get(int(each)) for each in ids], pa.string()).take(pa.array(where)),
-        "rows": pa.array(heads).take(place),
+        "rows": pa.array(heads),
         "nulls": pa.array(entries["nulls"].astype(np.int64)),
         **{name: pa.array(entries[name], pa.float64(), mask=empty) for name in ("min", "max", "sum")},
     }
     return pa.table([columns[name] for name in SCHEMA.names], schema=SCHEMA)
+
+
+_Entries = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[Any]]
+"""Of each column of each packed row: the row it is of, that one's number of rows, and the entry itself."""
+
+
+def _unpacked(raw: npt.NDArray[np.uint8], sizes: npt.NDArray[np.int64]) -> _Entries:
+    if not len(sizes):
+        return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, _ENTRY)
+    last = raw < 128
+    ends = np.flatnonzero(last)
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    shifts = 7 * (np.arange(len(raw)) - np.repeat(starts, ends - starts + 1))
+    numbers = np.add.reduceat((raw & 127).astype(np.uint64) << shifts.astype(np.uint64), starts)
+    # How many numbers each packed row has: the first is its number of rows, a zero may be left over.
+    many = np.add.reduceat(last.astype(np.int64), np.cumsum(sizes) - sizes)
+    firsts = np.cumsum(many) - many
+    columns = (many - 1) // _PARTS
+    of = np.repeat(np.arange(len(sizes)), columns)
+    within = np.arange(len(of)) - np.repeat(np.cumsum(columns) - columns, columns)
+    parts = numbers[(firsts[of] + 1 + _PARTS * within)[:, None] + np.arange(_PARTS)]
+    entries = np.empty(len(of), _ENTRY)
+    entries["field_id"], entries["nulls"] = parts[:, 0], parts[:, 1]
+    are_doubles = parts[:, 2] == _DOUBLES
+    scales = 10.0 ** np.where(are_doubles, 0, parts[:, 2]).astype(np.float64)
+    for name, part in zip(("min", "max", "sum"), parts.T[3:], strict=True):
+        whole = (part >> np.uint64(1)).astype(np.int64) ^ -(part & np.uint64(1)).astype(np.int64)
+        doubles = part.astype(">u8").view("<f8")
+        entries[name] = np.where(are_doubles, doubles, whole / scales)
+    return of, numbers[firsts][of].astype(np.int64), entries
+
+
+def _unpacked_old(raw: npt.NDArray[np.uint8], sizes: npt.NDArray[np.int64]) -> _Entries:
+    is_head = np.zeros(len(raw), bool)
+    starts = np.cumsum(sizes) - sizes
+    is_head[(starts[:, None] + np.arange(_HEAD.itemsize)).ravel()] = True
+    of = np.repeat(np.arange(len(sizes)), (sizes - _HEAD.itemsize) // _ENTRY.itemsize)
+    return of, raw[is_head].view(_HEAD).astype(np.int64)[of], raw[~is_head].view(_ENTRY)

@@ -39,7 +39,7 @@ def whole() -> pa.Table:
 
 def _written(table: pa.Table, **options: Any) -> pa.Buffer:
     sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, use_dictionary=False, compression="zstd", data_page_version="2.0", **options)
+    pq.write_table(table, sink, use_dictionary=False, compression="zstd", data_page_version="1.0", **options)
     return sink.getvalue()
 
 

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections.abc import Callable
 from random import Random
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
-from lakestore.codec import text
+from lakestore import parquet
+from lakestore.codec import pack, text
 from lakestore.codec.order import order_by, proposed
 from tests.schemas import MemorySchema, Stored, store
 
 
-def walks(rows: int, symbols: int) -> list[dict[str, object]]:
-    random = Random(1)
+def walks(
+    rows: int, symbols: int, number: Callable[[int], int] = int.__neg__, seed: int = 1
+) -> list[dict[str, object]]:
+    random = Random(seed)
     prices = [20.0 * 7**place for place in range(symbols)]
     made = []
     for row in range(rows):
@@ -23,7 +28,7 @@ def walks(rows: int, symbols: int) -> list[dict[str, object]]:
         prices[at] = round(prices[at] * (1 + random.uniform(-1, 1) / 500), 2)
         average = round(prices[at] * (1 + random.uniform(-1, 1) / 2000), 4)
         note = None if row % 3 else "n"
-        made.append({"t": row, "symbol": f"S{at}", "price": prices[at], "average": average, "note": note})
+        made.append({"t": number(row), "symbol": f"S{at}", "price": prices[at], "average": average, "note": note})
     return made
 
 
@@ -46,9 +51,47 @@ def test_interleaved_walks_are_sorted_by_symbol_and_come_back_in_place() -> None
     assert stored.encoded.fidelity.kind == "style"
 
 
+@pytest.mark.parametrize("many", [1, 2, 3])
+def test_rows_are_found_again_by_a_column_that_goes_up_in_the_document(many: int) -> None:
+    rows = walks(5_000, 6, lambda row: row // many)
+    source = text.serialise({"rows": rows})
+    stored = store(source, MemorySchema())
+    table = file_of(stored)
+    assert sum(a != b for a, b in itertools.pairwise(table["symbol"].to_pylist())) == 5
+    if many == 1:
+        assert "_pos" not in table.column_names
+    elif many == 2:
+        # The first of two in the file may be the second in the document.
+        assert sorted(set(table["_pos"].to_pylist())) == [0, 1]
+        assert sum(table["_pos"].to_pylist()) < 2_500
+    else:
+        # Two of three rows have the number of the one before: their places in the document are kept.
+        assert sorted(table["_pos"].to_pylist()) == list(range(5_000))
+    assert stored.text() == source
+
+
+def test_a_part_of_a_shared_file_has_its_rows_in_the_documents_order_too() -> None:
+    schema = MemorySchema()
+    documents = [walks(5_000, 6, lambda row: row // 2 + 5), walks(3_000, 6, lambda row: row, 2)]
+    parts = [store(text.serialise({"rows": rows}), schema).encoded.parts[0] for rows in documents]
+    table = parts[-1].lake
+    held = [pack.Rows(str(place), part.held.count, part.held.columns) for place, part in enumerate(parts)]
+    shared = pack.data_file(held, table, parts[0].used)
+    assert b'"o":' in shared.to_pybytes()
+    numbers = next(column.field_id for column in table.columns if column.name == "t")
+    first = 0
+    for rows in documents:
+        wanted = [row["t"] for row in rows]
+        own = parquet.from_buffer(shared, "it", first_row=first, rows=len(rows))
+        assert own[numbers].to_pylist() == wanted
+        cut = parquet.cut(shared, "it", first, len(rows))
+        assert parquet.from_buffer(cut, "it")[numbers].to_pylist() == wanted
+        first += len(rows)
+
+
 def test_sorting_makes_interleaved_walks_at_least_a_fifth_smaller() -> None:
     rows = walks(5_000, 6)
-    mixed = len(store(text.serialise({"rows": rows}), MemorySchema()).encoded.parts[0].data)
+    sorted_ = len(store(text.serialise({"rows": rows}), MemorySchema()).encoded.parts[0].data)
     plain = [dict(row, symbol=f"{row['symbol']}-{place}") for place, row in enumerate(rows)]
     # The same prices in the same order, but nothing to sort them by.
     without = file_of(store(text.serialise({"rows": plain}), MemorySchema()))
@@ -56,7 +99,7 @@ def test_sorting_makes_interleaved_walks_at_least_a_fifth_smaller() -> None:
     sink = pa.BufferOutputStream()
     shuffled = file_of(store(text.serialise({"rows": rows}), MemorySchema())).sort_by("_pos").drop_columns(["_pos"])
     pq.write_table(shuffled, sink, compression="zstd", store_decimal_as_integer=True, store_schema=False)
-    assert mixed < 0.8 * len(sink.getvalue())
+    assert sorted_ < 0.8 * len(sink.getvalue())
 
 
 def test_one_walk_or_a_short_table_stays_as_it_is() -> None:

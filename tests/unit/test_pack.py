@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from lakestore import parquet
+from lakestore import encodings, parquet
 from lakestore.codec import pack
 from lakestore.model import Column, LakeTable
 
@@ -25,13 +25,13 @@ def nothing_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
 def trials(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     """The rows of each file that had trials."""
     tried: list[int] = []
-    choose = parquet.choose
+    choose = encodings.choose
 
-    def counted(columns: Any, sample: int) -> parquet.Choice:
+    def counted(columns: Any, sample: int) -> encodings.Choice:
         tried.append(len(columns[0][1]))
         return choose(columns, sample)
 
-    monkeypatch.setattr(parquet, "choose", counted)
+    monkeypatch.setattr(encodings, "choose", counted)
     yield tried
 
 
@@ -85,21 +85,21 @@ def test_a_long_file_is_searched_thoroughly_only_where_that_takes_bytes_off() ->
     stairs = [1_000 * (place // 7) + place % 7 for place in range(8_000)]
     chance = [random.getrandbits(50) for _ in stairs]
     table = pa.table({"stairs": stairs, "chance": chance})
-    encodings = dict.fromkeys(table.column_names, "DELTA_BINARY_PACKED")
-    levels = parquet.with_levels(parquet.Choice(encodings, 0), table).levels
+    chosen = dict.fromkeys(table.column_names, "DELTA_BINARY_PACKED")
+    levels = encodings.with_levels(encodings.Choice(chosen, 0), table).levels
     assert levels is not None
     assert levels["chance"] < levels["stairs"]
 
 
 def test_levels_are_kept_with_the_layout(monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[int] = []
-    with_levels = parquet.with_levels
+    with_levels = encodings.with_levels
 
-    def counted(choice: parquet.Choice, table: pa.Table) -> parquet.Choice:
+    def counted(choice: encodings.Choice, table: pa.Table) -> encodings.Choice:
         given.append(table.num_rows)
         return with_levels(choice, table)
 
-    monkeypatch.setattr(parquet, "with_levels", counted)
+    monkeypatch.setattr(encodings, "with_levels", counted)
     for _ in range(3):
         _file(list(range(3_000)))
     _file(list(range(100)))

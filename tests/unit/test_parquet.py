@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lakestore import parquet
+from lakestore import encodings, parquet
 from lakestore.codec import encode, text
 from lakestore.errors import CorruptFileError
 from lakestore.model import LakeTable
@@ -61,4 +61,4 @@ def test_a_long_column_of_texts_has_a_dictionary_where_another_encoding_is_littl
     rows: int, encoding: str
 ) -> None:
     symbols = pa.array([f"C{10 * row // rows}/USD" for row in range(rows)])
-    assert parquet.choose([(parquet.field("symbol", pa.string(), 16), symbols)]).encodings == {"symbol": encoding}
+    assert encodings.choose([(parquet.field("symbol", pa.string(), 16), symbols)]).encodings == {"symbol": encoding}
