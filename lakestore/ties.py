@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-MOST = 8
+MOST = 32
 """Rows of one value up to which they are counted like this."""
 
 Ints = npt.NDArray[np.int64]
@@ -27,7 +27,7 @@ def counted(values: Ints, places: Ints) -> Ints:
     together = np.argsort(values, kind="stable")
     values, places = values[together], places[together]
     counts = np.zeros(len(values), np.int64)
-    for ahead in range(1, MOST):
+    for ahead in range(1, int(places.max(initial=0)) + 1):
         before = (values[ahead:] == values[:-ahead]) & (places[ahead:] < places[:-ahead])
         counts[: len(before)] += before
     found = np.empty_like(counts)
@@ -42,7 +42,7 @@ def in_order(values: Ints, counts: Ints) -> Ints:
         values: what goes up in the document.
 
     Raises:
-        ValueError: they cannot be such counts.
+        ValueError, IndexError: they cannot be such counts.
     """
     if not len(values):
         return np.empty(0, np.int64)
@@ -53,8 +53,15 @@ def in_order(values: Ints, counts: Ints) -> Ints:
     if sizes.max() > MOST:
         raise ValueError("too many rows of one value")
     places = counts[together]
-    for at in range(int(sizes.max()) - 2, -1, -1):
-        for behind in range(at + 1, int(sizes.max())):
-            rows = begins[sizes > behind]
+    longer = [begins]
+    for behind in range(1, int(sizes.max())):
+        longer.append(begins[sizes > behind])
+    for at in range(len(longer) - 2, -1, -1):
+        for behind in range(at + 1, len(longer)):
+            rows = longer[behind]
             places[rows + behind] += places[rows + behind] >= places[rows + at]
-    return together[np.lexsort((places, np.repeat(begins, sizes)))]
+    found = np.full(len(values), -1)
+    found[np.repeat(begins, sizes) + places] = together
+    if found.min() < 0:
+        raise ValueError("two rows in one place")
+    return found

@@ -70,6 +70,14 @@ def test_rows_are_found_again_by_a_column_that_goes_up_in_the_document(many: int
     assert stored.text() == source
 
 
+def test_a_long_run_of_one_number_changes_nothing_for_the_others() -> None:
+    rows = walks(5_000, 6, lambda row: max(row - 20, 0))
+    source = text.serialise({"rows": rows})
+    stored = store(source, MemorySchema())
+    assert set(file_of(stored)["_pos"].to_pylist()) < set(range(21))
+    assert stored.text() == source
+
+
 def test_a_part_of_a_shared_file_has_its_rows_in_the_documents_order_too() -> None:
     schema = MemorySchema()
     documents = [walks(5_000, 6, lambda row: row // 2 + 5), walks(3_000, 6, lambda row: row, 2)]

@@ -30,3 +30,9 @@ def test_rows_that_stand_in_order_count_nothing() -> None:
 def test_more_rows_of_one_value_than_are_counted_are_refused() -> None:
     with pytest.raises(ValueError, match="too many"):
         ties.in_order(np.zeros(ties.MOST + 1, np.int64), np.zeros(ties.MOST + 1, np.int64))
+
+
+@pytest.mark.parametrize("counts", [[1, 1], [0, 1], [5, 0], [-9, 0]])
+def test_counts_that_give_no_order_are_refused(counts: list[int]) -> None:
+    with pytest.raises((ValueError, IndexError)):
+        ties.in_order(np.zeros(2, np.int64), np.array(counts))
