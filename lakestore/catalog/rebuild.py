@@ -11,7 +11,7 @@ from uuid import UUID
 import psycopg
 
 from lakestore.catalog import columns, commits
-from lakestore.catalog.connect import PATIENCE_SECONDS, Connection, Connections
+from lakestore.catalog.connect import PATIENCE_SECONDS, Connection, Connections, pipelined
 from lakestore.catalog.failures import is_lost, translate
 from lakestore.catalog.sql import queries
 from lakestore.errors import CatalogError, ConflictError
@@ -118,7 +118,7 @@ class Rebuild:
         q = queries()
 
         def work(conn: Connection) -> None:
-            with self._writing(conn), conn.pipeline():
+            with self._writing(conn), pipelined(conn):
                 for table in tables:
                     conn.execute(q["restore_table"], {"name": table.name, "key": table.key})
                     for column in table.columns:
@@ -154,7 +154,7 @@ class Rebuild:
         q = queries()
 
         def work(conn: Connection) -> None:
-            with self._writing(conn), conn.pipeline():
+            with self._writing(conn), pipelined(conn):
                 if gone:
                     conn.execute(q["stage_gone"], prepare=False)
                     for each in gone:
