@@ -348,7 +348,9 @@ class Lake:
             limits: time, memory and threads of an untrusted statement; a minute and 2 GB if None.
 
         Returns:
-            A DuckDB relation: `.df()`, `.pl()`, `.to_arrow_table()`, `.fetchall()`, `.show()`.
+            A DuckDB relation: `.df()`, `.pl()`, `.to_arrow_table()`, `.fetchall()`, `.show()`. Unless the SQL is
+            untrusted, these read the files, and what befalls them then is DuckDB's own error: where vacuum has
+            taken a file meanwhile, an IOException that names it.
 
         Raises:
             QueryError: not valid, naming what is not there, not allowed, or beyond its limits.

@@ -202,6 +202,11 @@ def kill_server(root: Path, kills: int, *, writers: int = 2, seed: int = 0, paus
         team = [Writer(root, "", f"w{number}", tally) for number in range(writers)]
         for each in team:
             each.start()
+        deadline = time.monotonic() + _SECONDS
+        while tally.acknowledged < writers and time.monotonic() < deadline:
+            time.sleep(0.05)
+            for each in team:
+                each.listen()
         killed = 0
         while killed < kills:
             time.sleep(pause * (0.5 + chance.random()))
