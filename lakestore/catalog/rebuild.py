@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -57,12 +58,12 @@ class Rebuild:
                 # The lock is the session's: given back to others, it would outlive the rebuild.
                 stack.callback(conn.close)
                 try:
-                    row = conn.execute(queries()["hold_rebuild"]).fetchone()
+                    held = _held(conn)
                     break
                 except psycopg.Error as exc:
                     if patience or not is_lost(exc):
                         raise translate(exc, what=what, place=self._connections.place) from exc
-            if row is None or not row[0]:
+            if not held:
                 raise ConflictError(
                     f"the catalog at {self._connections.place} is being rebuilt by another process: wait for its end"
                 )
@@ -222,6 +223,16 @@ class Rebuild:
         ):
             yield from page
             given["after"] = page[-1][0]
+
+
+def _held(conn: Connection) -> bool:
+    """Whether a session is that of the only rebuild; one that was killed a moment ago may seem to live."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        row = conn.execute(queries()["hold_rebuild"]).fetchone()
+        if (row is not None and row[0]) or time.monotonic() > deadline:
+            return row is not None and bool(row[0])
+        time.sleep(0.05)
 
 
 def _mark_dead(conn: Connection, dead: Sequence[tuple[str, str]]) -> None:

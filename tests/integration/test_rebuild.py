@@ -184,12 +184,14 @@ def test_nobody_uses_a_catalog_that_is_being_rebuilt(lake: Lake, dsn: str, monke
     assert lake.load("a").document == run(1) and lake.load("b").document == run(2)
 
 
-def test_two_rebuilds_at_once_are_one_that_says_so(lake: Lake, dsn: str) -> None:
+def test_two_rebuilds_at_once_are_one_that_says_so(lake: Lake, dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lakestore.catalog.rebuild.PATIENCE_SECONDS", 0.1)
     lake.save(run(1), task_id="a")
     with lake.parts().catalog.rebuild.alone():
         with pytest.raises(ConflictError, match="is being rebuilt by another process: wait for its end"):
             rebuild(lake.root, dsn=dsn)
         assert lake.exists("a")
+    monkeypatch.undo()
     assert rebuild(lake.root, dsn=dsn).results == 1
 
 
