@@ -44,7 +44,6 @@ _SMALL = 16_384
 """Rows up to which a file is compressed more thoroughly."""
 _GAIN = 1.015
 """Times the bytes of a thorough search that pages take without, from which the search is worth its time."""
-_ZSTD = pa.Codec("zstd", compression_level=_QUICK)
 _PAGE = 20
 """Bytes of a page beside its values."""
 
@@ -112,9 +111,11 @@ def choose(columns: Sequence[tuple[pa.Field, pa.Array]], sample: int = SAMPLE) -
     for path, taken in {path: taken for trial in trials.values() for path, _, taken in trial}.items():
         # Inside of others there are more values than rows.
         for kind in _WRITTEN if "." not in path else ():
-            page = pages(taken, kind)(_OF_DELTA if kind == DELTA_BYTES else _OF_DICTIONARY, 0, len(taken))
+            page = _page(taken, kind)
             if page is not None:
-                size = _ZSTD.compress(page).size + _PAGE + dictionaries.get(path, 0) * (kind == DICTIONARY_BYTES)
+                size = (
+                    _zstd(_QUICK).compress(page).size + _PAGE + dictionaries.get(path, 0) * (kind == DICTIONARY_BYTES)
+                )
                 if size < best[path]:
                     best[path], chosen[path] = size, kind
     return Choice(chosen, sum(best.values()))
@@ -136,6 +137,15 @@ def pages(array: pa.Array, encoding: str) -> Pages:
             # pyarrow's writer numbers values as they come, too.
             return lambda used, first, rows: _placed(places[first : first + rows]) if used == _OF_DICTIONARY else None
     return lambda encoding, first, rows: None
+
+
+def _page(array: pa.Array, encoding: str) -> bytes | None:
+    """All values of a leaf as one page in whole bytes; None where it has no such form."""
+    return pages(array, encoding)(_OF_DELTA if encoding == DELTA_BYTES else _OF_DICTIONARY, 0, len(array))
+
+
+def _zstd(level: int) -> pa.Codec:
+    return pa.Codec("zstd", compression_level=level)
 
 
 def _is_whole(kind: pa.DataType) -> bool:
@@ -175,6 +185,9 @@ def with_levels(choice: Choice, table: pa.Table) -> Choice:
     most = levels_of(choice.encodings, thorough(table.num_rows))
     quick = dict.fromkeys(choice.encodings, _QUICK)
     less, more = (_bytes_of_leaves(table, choice.encodings, levels) for levels in (most, quick))
+    for path, kind in choice.encodings.items():
+        if kind in _WRITTEN and (page := _page(table.column(path).chunk(0), kind)) is not None:
+            less[path], more[path] = (_zstd(level).compress(page).size for level in (most[path], _QUICK))
     gains = {path for path in more if more[path] > _GAIN * less[path]}
     levels = {path: most[path] if path in gains else _QUICK for path in choice.encodings}
     return replace(choice, levels=levels)
@@ -190,7 +203,7 @@ def levels_of(encodings: Mapping[str, str], level: int) -> Mapping[str, int]:
     return {path: level if kind in _THOROUGH or level == MOST else _QUICK for path, kind in encodings.items()}
 
 
-def _bytes_of_leaves(table: pa.Table, encodings: Mapping[str, str], levels: Mapping[str, int]) -> Mapping[str, int]:
+def _bytes_of_leaves(table: pa.Table, encodings: Mapping[str, str], levels: Mapping[str, int]) -> dict[str, int]:
     sink = pa.BufferOutputStream()
     with pq.ParquetWriter(sink, table.schema, **options_of(encodings, levels)) as writer:
         writer.write_table(table, row_group_size=max(table.num_rows, 1))

@@ -24,6 +24,7 @@ Repacked = Callable[[int, int], Pages]
 """The pages of a row group, given its first row and its rows."""
 
 _MAGIC = b"PAR1"
+_LEVEL = 3
 # Places in Parquet's structs, from parquet.thrift.
 _SCHEMA, _ROW_GROUPS, _CREATED_BY, _COLUMN_ORDERS = 2, 4, 6, 7
 _REPETITION, _CHILDREN, _CONVERTED, _LOGICAL = 3, 5, 6, 10
@@ -38,7 +39,11 @@ _LOGICAL_STRING, _LOGICAL_DECIMAL = 1, 5
 
 
 def trimmed(
-    data: pa.Buffer, *, statistics: bool = True, repacked: Mapping[str, Repacked] | None = None, level: int = 3
+    data: pa.Buffer,
+    *,
+    statistics: bool = True,
+    repacked: Mapping[str, Repacked] | None = None,
+    levels: Mapping[str, int] | None = None,
 ) -> pa.Buffer:
     """The same Parquet file in fewer bytes; what a reader gets from it does not change.
 
@@ -46,29 +51,29 @@ def trimmed(
         data: a file as pyarrow writes it with zstd and pages of version 1, without page indexes and Bloom filters.
         statistics: whether to keep the statistics of chunks.
         repacked: columns without nulls, by path, whose pages are to be written in another form.
-        level: of zstd, for these.
+        levels: of zstd, for these.
     """
     source = memoryview(data).cast("B")
     size = int.from_bytes(source[-8:-4], "little")
     footer, _ = thrift.read(bytes(source[-8 - size : -8]))
     root, *below = footer[_SCHEMA][1][1]
-    levels = list(_levels(iter(below), root[_CHILDREN][1]))
+    repetitions = list(_repetitions(iter(below), root[_CHILDREN][1]))
     for element in below:
         # Two names of one type; the older one is known to every reader.
         if _CONVERTED in element and element.get(_LOGICAL, (0, ()))[1].keys() & {_LOGICAL_STRING, _LOGICAL_DECIMAL}:
             del element[_LOGICAL]
     pieces: list[Any] = [_MAGIC]
     end = len(_MAGIC)
-    codec = pa.Codec("zstd", compression_level=level)
     first_row = 0
     for group in footer[_ROW_GROUPS][1][1]:
         begin = end
         known: dict[Any, int] = {}
-        for own, chunk in zip(levels, group[_CHUNKS][1][1], strict=True):
+        for own, chunk in zip(repetitions, group[_CHUNKS][1][1], strict=True):
             meta: Struct = chunk[_META][1]
             path = b".".join(meta[_PATH][1][1]).decode("utf-8", "replace")
             again = (repacked or {}).get(path)
             other = None if again is None else again(first_row, group[_GROUP_ROWS][1])
+            codec = pa.Codec("zstd", compression_level=(levels or {}).get(path, _LEVEL))
             pages, head = _pages(source, meta, other, codec)
             # Bytes mean the same only with the same type, codec and levels.
             key = (meta[_TYPE][1], meta[_CODEC][1], meta[_VALUES][1], own, pages)
@@ -141,12 +146,12 @@ def _pages(source: memoryview, meta: Struct, again: Pages | None, codec: pa.Code
     return whole, head
 
 
-def _levels(elements: Iterator[Struct], children: int, above: tuple[int, ...] = ()) -> Iterator[tuple[int, ...]]:
+def _repetitions(elements: Iterator[Struct], children: int, above: tuple[int, ...] = ()) -> Iterator[tuple[int, ...]]:
     """The repetition of each leaf and of all that it lies in, leaves in their order."""
     for _ in range(children):
         element = next(elements)
         own = (*above, element[_REPETITION][1])
         if _CHILDREN in element:
-            yield from _levels(elements, element[_CHILDREN][1], own)
+            yield from _repetitions(elements, element[_CHILDREN][1], own)
         else:
             yield own

@@ -98,8 +98,7 @@ def to_buffer(
     """
     pairs = [(item, one(column)) for item, column in zip(table.schema, table.columns, strict=True)]
     encodings = (choice or choose(pairs)).encodings
-    level = MOST if groups else thorough(table.num_rows)
-    levels = (choice and choice.levels) or levels_of(encodings, level)
+    levels = (choice and choice.levels) or levels_of(encodings, MOST if groups else thorough(table.num_rows))
     sink = pa.BufferOutputStream()
     options = options_of(encodings, levels) | {"write_page_checksum": bool(groups)}
     statistics = _has_several(table)
@@ -117,7 +116,7 @@ def to_buffer(
             writer.write_table(table.slice(first, rows), row_group_size=max(rows, 1) if groups else ROW_GROUP)
             first += rows
     again = {item.name: _again(array, encodings[item.name]) for item, array in pairs if item.name in encodings}
-    return sealed(trimmed(sink.getvalue(), statistics=statistics, repacked=again, level=level))
+    return sealed(trimmed(sink.getvalue(), statistics=statistics, repacked=again, levels=levels))
 
 
 def _again(array: pa.Array, encoding: str) -> Repacked:
