@@ -24,6 +24,7 @@ from bench.runs import STRATEGIES, Run, Runs, text_of
 from bench.stores import bare
 from bench.stores.base import QUESTIONS, Place, Store, expected, same
 from bench.stores.lake import LakeStore
+from lakestore import maintenance
 
 LAKE, BARE, ARCTIC = "lakestore", "bare pyarrow + INSERT", "ArcticDB"
 
@@ -288,6 +289,35 @@ def _asking(bench: Bench, question: str) -> dict[str, Case]:
     return cases
 
 
+def compacted(bench: Bench) -> None:
+    """Questions over 500 runs (quick: 100) of a lake that was compacted by month, beside one with a file for each."""
+    runs = [bench.runs.run(number) for number in range(100 if bench.quick else 500)]
+    case = f"SQL over {len(runs)} runs, compacted"
+    lakes = {name: LakeStore(bench.fresh(name.replace(" ", ""))) for name in ("a file a run", "by month")}
+    for run in runs:
+        for lake in lakes.values():
+            lake.save(run)
+    for done in maintenance.compact(lakes["by month"].lake, table="signals", partition="month"):
+        if done.problem:
+            raise Wrong(f"compaction failed: {done.problem}")
+    files = {name: len(lake.lake.files("signals")) for name, lake in lakes.items()}
+    for question, what in (("group", "group by strategy and symbol"), ("top", "top 10 by a sum")):
+        right = expected(runs, question)
+        if not all(same(lake.sql(question), right) for lake in lakes.values()):
+            raise Wrong(f"a compacted lake answers {question!r} otherwise than is right")
+        works = {name: partial(lake.sql, question) for name, lake in lakes.items()}
+        timings = interleaved({name: _calling(work) for name, work in works.items()}, bench.rounds(8), least=0)
+        for name, timing in timings.items():
+            bench.figures.append(figure(f"{case}: {what}", name, timing.wall, note=f"{files[name]} files"))
+        bench.must(f"{case}: {what}", 0.8, bench.ratio(f"{case}: {what}", "by month", "a file a run"))
+    for lake in lakes.values():
+        lake.close()
+
+
+def _calling(work: Callable[[], object]) -> Case:
+    return Case(lambda _: work())
+
+
 def four_processes(bench: Bench) -> None:
     """Four processes save at once, each runs of its own."""
     case = "4 processes saving"
@@ -296,7 +326,7 @@ def four_processes(bench: Bench) -> None:
     from bench.stores import OWN, PEERS
 
     for name, opener in {**OWN, **PEERS}.items():
-        if name in bench.stores and name not in ("DuckDB table", "JSON files", "DuckLake"):
+        if name in bench.stores and name not in ("DuckDB table", "JSON files"):
             writers[name] = opener
     for name, opener in writers.items():
         place = bench.fresh(f"four-{name}")
@@ -550,6 +580,7 @@ CASES: Mapping[str, Callable[[Bench], None]] = {
     "load_document": load_document,
     "load_arrow": load_arrow,
     "sql": sql,
+    "compacted": compacted,
     "memory": memory,
     "four_processes": four_processes,
     "catalog_reads": catalog_reads,

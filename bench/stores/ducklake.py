@@ -32,7 +32,7 @@ class DuckLakeStore:
             raise Skipped(f"no {python}; 'make bench-peers' makes it, or name one with {PYTHON}")
         self.root = place.folder / "data"
         self.incoming = place.folder / "incoming"
-        self.incoming.mkdir()
+        self.incoming.mkdir(exist_ok=True)
         self.process = subprocess.Popen(
             [python, str(_WORKER), place.dsn, str(self.root)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )

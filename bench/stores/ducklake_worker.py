@@ -25,6 +25,8 @@ class Worker:
         self.con.execute(
             f"ATTACH 'ducklake:postgres:{quoted}' AS ducklake (DATA_PATH '{data}', METADATA_SCHEMA 'ducklake')"
         )
+        # Its own number of retries, 10, is too few for four writers.
+        self.con.execute("SET ducklake_max_retry_count = 1000")
         self.tables: dict[str, pa.Table] = {}
         self.made = False
 
@@ -37,8 +39,10 @@ class Worker:
     def save(self, path: str) -> None:
         self.con.register("incoming", self.tables.pop(path))
         if not self.made:
-            self.con.execute("CREATE TABLE IF NOT EXISTS ducklake.signals AS FROM incoming LIMIT 0")
-            self.con.execute("ALTER TABLE ducklake.signals SET PARTITIONED BY (strategy, run_date)")
+            there = "SELECT count(*) FROM duckdb_tables() WHERE database_name = 'ducklake' AND table_name = 'signals'"
+            if self.con.execute(there).fetchall() == [(0,)]:
+                self.con.execute("CREATE TABLE ducklake.signals AS FROM incoming LIMIT 0")
+                self.con.execute("ALTER TABLE ducklake.signals SET PARTITIONED BY (strategy, run_date)")
             self.made = True
         self.con.execute("INSERT INTO ducklake.signals FROM incoming")
 

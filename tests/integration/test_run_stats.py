@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 import lakestore
-from lakestore import Item, Lake, record
+from lakestore import Item, Lake, maintenance, record
 from lakestore.layout import RESULTS
 from lakestore.parquet import from_buffer
 
@@ -78,6 +78,22 @@ def test_every_way_into_the_lake_carries_statistics(lake: Lake) -> None:
     lake.save({"strategy": "s", "t": [{"x": 9}]}, task_id="a", replace=True)
     lake.delete("b2")
     assert {key: value[4] for key, value in stats(lake).items()} == {("a", "x"): 9, ("b3", "x"): 6}
+
+
+def test_compaction_leaves_statistics_as_they_were(lake: Lake) -> None:
+    for task_id in ("a", "b", "c"):
+        lake.save({"strategy": "s", "created_at": "2024-01-01", "t": ROWS}, task_id=task_id)
+    lake.delete("b")
+    before = repr(stats(lake))
+    assert [(done.files, done.into) for done in maintenance.compact(lake, table="t")] == [(2, 1)]
+    assert len(lake.files("t")) == 1
+    assert repr(stats(lake)) == before
+    [row] = lake.sql("SELECT count(*), sum(gaps), max(whole) FROM t").fetchall()
+    [told] = lake.sql(
+        "SELECT sum(rows) FILTER (column_name = 'gaps'), sum(sum) FILTER (column_name = 'gaps'), "
+        "max(max) FILTER (column_name = 'whole') FROM run_stats"
+    ).fetchall()
+    assert row == told
 
 
 def test_the_results_file_holds_the_same_statistics(lake: Lake, dsn: str) -> None:
