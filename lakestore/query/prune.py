@@ -124,7 +124,8 @@ def _columns_named(nodes: Sequence[Node]) -> frozenset[str] | None:
     names: set[str] = set()
     relations: set[str] = set()
     for node in nodes:
-        kind = node.get("type")
+        # Of a constant it is an object: with DuckDB 1.5 one that has no hash.
+        kind = str(node.get("type", ""))
         if kind in ("STAR", "POSITIONAL_REFERENCE", "PIVOT", "SHOW_REF") or node.get("column_name_alias"):
             return None
         if kind == "JOIN":
