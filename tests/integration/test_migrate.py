@@ -331,7 +331,7 @@ def test_a_catalog_that_goes_away_ends_the_run_and_not_the_files(
     lake: Lake, tree: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tree / "a.json").write_bytes(document(1))
-    monkeypatch.setattr(lake, "conninfo", "host=127.0.0.1 port=1 dbname=x connect_timeout=1")
+    monkeypatch.setattr(lake, "_dsn", "host=127.0.0.1 port=1 dbname=x connect_timeout=1")
     with pytest.raises(CatalogError, match="cannot reach the catalog"):
         run(lake, tree)
     monkeypatch.undo()
