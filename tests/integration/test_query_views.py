@@ -299,7 +299,7 @@ NARROWED = (
     "SELECT a.pnl, b.symbol FROM trades a JOIN trades b USING (task_id) ORDER BY ALL",
     "SELECT symbol FROM trades WHERE strategy = 'sma' AND run_date = '2024-01-02' GROUP BY ALL ORDER BY sum(pnl)",
     "SELECT t FROM trades t ORDER BY pnl",
-    "SELECT row(trades) FROM trades ORDER BY ALL",
+    "SELECT {'row': trades} FROM trades ORDER BY ALL",
     "SELECT min(COLUMNS('.*l')) FROM trades",
     "WITH x AS (FROM trades) SELECT symbol FROM x ORDER BY ALL",
     "SELECT (SELECT pnl) + 1 FROM trades ORDER BY ALL",
