@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -24,8 +25,6 @@ BLOCK = 65_536
 """Rows rendered at once: bounds memory, and a block stays far below Arrow's 2 GiB a string array."""
 
 _ARRAYS = ("objects", "arrays", "scalars")
-_EMPTY = pa.scalar("")
-_ZEROS = pa.array(["0" * count for count in range(128)])
 
 
 def table(node: Node, style: Style, form: str) -> Iterator[memoryview]:
@@ -112,17 +111,17 @@ def _entries(keys: Node, values: Node, style: Style, depth: int, separator: str)
     start, names, end = _parts(keys, style, depth, "")
     if not start:
         # Keys that are kept as numbers; those that are not text for another reason bring their quotes.
-        names = pc.if_else(pc.starts_with(names, '"'), names, pc.binary_join_element_wise('"', names, '"', _EMPTY))
+        names = pc.if_else(pc.starts_with(names, '"'), names, pc.binary_join_element_wise('"', names, '"', _empty()))
     left, values_text, right = _parts(values, style, depth, separator)
     return pc.binary_join_element_wise(
-        pa.scalar(start), names, pa.scalar(end + style.colon + left), values_text, pa.scalar(right), _EMPTY
+        pa.scalar(start), names, pa.scalar(end + style.colon + left), values_text, pa.scalar(right), _empty()
     )
 
 
 def _texts(node: Node, style: Style, depth: int, separator: str) -> pa.StringArray:
     """The text of each slot followed by the separator; JSON null where there is no value."""
     before, middle, after = _parts(node, style, depth, separator)
-    return pc.binary_join_element_wise(pa.scalar(before), middle, pa.scalar(after), _EMPTY)
+    return pc.binary_join_element_wise(pa.scalar(before), middle, pa.scalar(after), _empty())
 
 
 def _parts(node: Node, style: Style, depth: int, separator: str) -> tuple[str, pa.StringArray, str]:
@@ -151,7 +150,7 @@ def _nullable(node: Node, style: Style, depth: int) -> pa.StringArray:
             array = _floats(node, style)
         case "str" | "time":
             quote = pa.scalar('"')
-            array = pc.binary_join_element_wise(quote, _plain(node, style), quote, _EMPTY)
+            array = pc.binary_join_element_wise(quote, _plain(node, style), quote, _empty())
         case "json":
             array = _foreign(node.array, style, depth)
         case "struct":
@@ -177,7 +176,7 @@ def _floats(node: Node, style: Style) -> pa.StringArray:
     else:
         result = numbers.texts(values, numbers.DIALECTS[style.dialect])
     if node.zeros is not None:
-        result = pc.binary_join_element_wise(result, _ZEROS.take(pa.array(node.zeros)), _EMPTY)
+        result = pc.binary_join_element_wise(result, _zeros().take(pa.array(node.zeros)), _empty())
     if node.ints is not None and node.ints.any():
         whole = numbers.integers(np.where(node.ints, values, 0.0).astype(np.int64))
         result = whole if node.ints.all() else pc.if_else(pa.array(node.ints), whole, result)
@@ -221,7 +220,7 @@ def _shape(node: Node, order: tuple[int, ...], style: Style, depth: int) -> pa.S
         before, middle, after = _parts(node.children[index], style, depth + 1, "")
         pieces += [pa.scalar(pending + before), middle]
         pending = after
-    return pc.binary_join_element_wise(*pieces, pa.scalar(pending + gaps.close + closing), _EMPTY)
+    return pc.binary_join_element_wise(*pieces, pa.scalar(pending + gaps.close + closing), _empty())
 
 
 def _list(node: Node, style: Style, depth: int) -> pa.StringArray:
@@ -229,10 +228,10 @@ def _list(node: Node, style: Style, depth: int) -> pa.StringArray:
     gaps = style.at(depth, "[")
     before, middle, after = _parts(node.child, style, depth + 1, "")
     if before or after:
-        middle = pc.binary_join_element_wise(pa.scalar(before), middle, pa.scalar(after), _EMPTY)
+        middle = pc.binary_join_element_wise(pa.scalar(before), middle, pa.scalar(after), _empty())
     lists = pa.ListArray.from_arrays(pa.array(node.offsets), middle)
     joined = pc.binary_join(lists, style.comma + gaps.item)
-    rows = pc.binary_join_element_wise(pa.scalar("[" + gaps.open), joined, pa.scalar(gaps.close + "]"), _EMPTY)
+    rows = pc.binary_join_element_wise(pa.scalar("[" + gaps.open), joined, pa.scalar(gaps.close + "]"), _empty())
     empty = _lengths(node.offsets) == 0
     if empty.any():
         rows = pc.if_else(pa.array(empty), pa.scalar("[]"), rows)
@@ -296,3 +295,15 @@ def _bytes(array: pa.StringArray, drop: int) -> memoryview:
         return memoryview(b"")
     ends = np.frombuffer(offsets, np.int32)
     return memoryview(data)[ends[array.offset] : ends[array.offset + len(array)] - drop]
+
+
+# Made when they are needed: pyarrow loads pandas, if it is there, for the first value that it is given.
+@cache
+def _empty() -> pa.Scalar:
+    return pa.scalar("")
+
+
+@cache
+def _zeros() -> pa.Array:
+    """So many zeros, at each place."""
+    return pa.array(["0" * count for count in range(128)])
