@@ -85,7 +85,12 @@ def escapes(text: bytes) -> tuple[bool, bool]:
     """Whether a document's writer escaped what is beyond ASCII, and the slash."""
     if b"\\" not in text:  # one byte is looked for much faster than two
         return False, False
-    return b"\\u" in text and text.isascii(), b"\\/" in text
+    return text.isascii() and _has(text, b"\\u"), _has(text, b"\\/")
+
+
+def _has(text: bytes, escape: bytes) -> bool:
+    """Whether an escape stands in a text: a backslash that is itself escaped makes none of what follows it."""
+    return escape in text and re.search(rb"(?<!\\)(?:\\\\)*" + re.escape(escape), text) is not None
 
 
 def detect(text: bytes, start: int, *, ascii: bool, slash: bool, thorough: bool = True) -> Style:
