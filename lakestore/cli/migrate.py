@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from typing import TYPE_CHECKING
 
 import click
@@ -13,6 +14,7 @@ from lakestore.cli.output import complain, printable, say, write
 from lakestore.cli.progress import Advance
 from lakestore.config import size
 from lakestore.errors import InvalidInputError, LakestoreError
+from lakestore.process import Process
 
 if TYPE_CHECKING:
     from lakestore.migrate import Entry, Report, Summary
@@ -101,19 +103,22 @@ def migrate(
       lakestore migrate --workers 4 --report report.json results/
       lakestore migrate --task-id '{parent}-{stem}' --strategy '{parent}' results/
     """
-    from lakestore import migrate as library
-
     settings = config()
-    options = library.Options(
-        task_id=task_id,
-        strategy=strategy,
-        profile=profile,
-        force=force,
-        batch_size=batch_size,
-        max_size=max_size,
-        dry_run=dry_run,
-    )
     with contextlib.ExitStack() as stack:
+        # They load what they need while this process does the same.
+        ahead = range(min(workers, os.cpu_count() or 1))
+        started = [stack.enter_context(Process("lakestore.migrate.worker")) for _ in ahead]
+        from lakestore import migrate as library
+
+        options = library.Options(
+            task_id=task_id,
+            strategy=strategy,
+            profile=profile,
+            force=force,
+            batch_size=batch_size,
+            max_size=max_size,
+            dry_run=dry_run,
+        )
         lake = stack.enter_context(open_lake(settings))
         written = None if report is None else stack.enter_context(library.Report(report))
         advance = stack.enter_context(Advance("reading" if dry_run else "migrating"))
@@ -125,6 +130,7 @@ def migrate(
                 options,
                 pattern=pattern,
                 workers=workers,
+                started=started,
                 fail_fast=fail_fast,
                 tree=tree_of(settings),
                 leave_out=[] if report is None else [report],

@@ -12,6 +12,8 @@ from lakestore.migrate.options import BATCH_BYTES, Entry, Options
 from lakestore.migrate.tree import Tree
 
 _CHUNK = 5_000
+_LEAST = 8 << 20
+"""Bytes of JSON that fill a batch even at the end of a run: each has files and a transaction of its own."""
 
 
 def plan(files: Iterable[Found], ledger: Ledger, options: Options, tree: Tree | None = None) -> Iterator[Entry | Job]:
@@ -42,16 +44,21 @@ def is_done(known: Known, seen: Seen) -> bool:
 
 
 def batches(jobs: Sequence[Job], options: Options, workers: int) -> Iterator[list[Job]]:
-    """The jobs in order, as many at a time as one transaction takes, and small enough for all workers to have some."""
+    """The jobs in order, as many at a time as one transaction takes, and small enough for all workers to have some.
+
+    The last ones are smaller: no worker is to be long at its last batch when the others have ended.
+    """
     fair = max(1, -(-len(jobs) // (workers * 4)))
     count = min(options.batch_size, max(fair, 16))
+    left = sum(job.found.seen.size for job in jobs)
     batch: list[Job] = []
     size = 0
     for job in jobs:
         batch.append(job)
         size += job.found.seen.size
-        if len(batch) >= count or size >= BATCH_BYTES:
+        if len(batch) >= count or size >= min(BATCH_BYTES, max(left // (workers * 2), _LEAST)):
             yield batch
+            left -= size
             batch, size = [], 0
     if batch:
         yield batch

@@ -1,68 +1,38 @@
-"""Worker processes, each with one pipe: batches in, entries out, and a death that is noticed.
-
-Not `multiprocessing`'s own processes: a forked child must not share the parent's connections and threads, and a
-spawned one would run the caller's main module again. Its pipes serve.
-"""
+"""Worker processes, each with one pipe: batches in, entries out, and a death that is noticed."""
 
 from __future__ import annotations
 
-import json
-import multiprocessing
-import subprocess
-import sys
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from lakestore.errors import LakestoreError
 from lakestore.migrate.batch import Job
 from lakestore.migrate.options import Entry
 from lakestore.migrate.worker import Setup
+from lakestore.process import Process
 
+WORKER: Final = "lakestore.migrate.worker"
+"""The module that a worker runs."""
 _AHEAD = 2
 """Batches that a worker has, so that it need not wait for the next one."""
 
-_START = """\
-import json, sys
-sys.path[:] = json.loads(sys.argv[2])
-from lakestore.migrate.worker import main
-main()
-"""
-"""A worker finds modules where its parent does, and nothing in the folder that it happens to be started in."""
-_GRACE_SECONDS = 5.0
-
 
 class _Worker:
-    def __init__(self, setup: Setup) -> None:
+    def __init__(self, process: Process, setup: Setup) -> None:
         self.batches: deque[list[Job]] = deque()
-        self.pipe, far = multiprocessing.Pipe()
-        with far:
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-c", _START, str(far.fileno()), json.dumps(sys.path)],
-                pass_fds=[far.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                # Ctrl-C in a terminal goes to its whole process group.
-                start_new_session=True,
-            )
-        self.pipe.send(setup)
+        self.process = process
+        self.pipe = process.pipe
+        self.send(setup)
 
-    def stop(self, *, now: bool) -> int:
-        """End the process, after the batch under way or at once; return how it ended."""
-        if now:
-            self._process.kill()
-        self.pipe.close()
-        return self._process.wait()
-
-    def buried(self) -> int:
-        """How a process ended that closed its pipe."""
-        self.pipe.close()
+    def send(self, what: object) -> None:
         try:
-            return self._process.wait(_GRACE_SECONDS)
-        except subprocess.TimeoutExpired:
-            return self.stop(now=True)
+            self.pipe.send(what)
+        except (BrokenPipeError, ConnectionResetError):
+            # It has died, which its end of the pipe tells.
+            return
 
 
 class Died(Exception):
@@ -77,10 +47,11 @@ class Died(Exception):
 class Pool:
     """Workers that come when there is work for them."""
 
-    def __init__(self, setup: Setup, size: int) -> None:
-        """Keep up to `size` workers."""
+    def __init__(self, setup: Setup, size: int, started: Sequence[Process] = ()) -> None:
+        """Keep up to `size` workers; processes that were started ahead are the first of them."""
         self._setup = setup
         self._size = size
+        self._started = deque(started)
         self._workers: list[_Worker] = []
 
     @property
@@ -97,14 +68,10 @@ class Pool:
         """Hand a batch to the worker with the fewest; a new one while there are fewer than there may be."""
         idle = min(self._workers, key=lambda worker: len(worker.batches), default=None)
         if idle is None or (idle.batches and len(self._workers) < self._size):
-            idle = _Worker(self._setup)
+            idle = _Worker(self._started.popleft() if self._started else Process(WORKER), self._setup)
             self._workers.append(idle)
         idle.batches.append(batch)
-        try:
-            idle.pipe.send(batch)
-        except (BrokenPipeError, ConnectionResetError):
-            # It has died, which its end of the pipe tells.
-            return
+        idle.send(batch)
 
     def answers(self) -> Iterator[tuple[list[Job], list[Entry] | LakestoreError | Died]]:
         """Wait until a worker has something to say: a batch with its entries, or with the error that ended it."""
@@ -122,7 +89,7 @@ class Pool:
     def _bury(self, worker: _Worker) -> Iterator[tuple[list[Job], Died]]:
         """Only the first batch can have killed it; the others go to somebody else."""
         self._workers.remove(worker)
-        code = worker.buried()
+        code = worker.process.buried()
         first, *others = worker.batches
         yield first, Died(first, code)
         for batch in others:
@@ -131,7 +98,10 @@ class Pool:
     def close(self, *, now: bool = False) -> None:
         """End all workers, after the batches under way unless `now`."""
         for worker in self._workers:
-            worker.stop(now=now)
+            # All are told before one is waited for.
+            worker.pipe.close()
+        for worker in self._workers:
+            worker.process.stop(now=now)
         self._workers.clear()
 
     def __enter__(self) -> Self:

@@ -27,6 +27,7 @@ from lakestore.migrate.plan import batches, is_done, plan
 from lakestore.migrate.pool import Died, Pool
 from lakestore.migrate.tree import Tree
 from lakestore.migrate.worker import Setup
+from lakestore.process import Process
 from lakestore.storage import JsonResultStorage
 
 _LOOK_SECONDS = 1.0
@@ -85,6 +86,7 @@ def migrate(
     *,
     pattern: str | None = None,
     workers: int = 1,
+    started: Sequence[Process] = (),
     fail_fast: bool = False,
     tree: JsonResultStorage | None = None,
     leave_out: Collection[str | os.PathLike[str]] = (),
@@ -101,6 +103,8 @@ def migrate(
         options: how files become results.
         pattern: which files of folders are taken.
         workers: processes that do the work.
+        started: such of them as were started ahead, each a `Process("lakestore.migrate.worker")`; whoever
+            started them ends them.
         fail_fast: stop at the first file that fails.
         tree: where engines keep JSON files beside the lake: what the lake missed of it is mended, and what it deleted
             meanwhile does not come back.
@@ -118,7 +122,7 @@ def migrate(
     beside = None if tree is None else Tree(tree, lake)
     out = {os.path.realpath(path) for path in leave_out}
     files = (found for found in find(sources, pattern=pattern) if found.path not in out)
-    return _Run(lake, options, workers, fail_fast, beside, observer or _Nobody()).run(files)
+    return _Run(lake, options, workers, started, fail_fast, beside, observer or _Nobody()).run(files)
 
 
 class _Nobody:
@@ -141,6 +145,7 @@ class _Run:
         lake: Lake,
         options: Options,
         workers: int,
+        started: Sequence[Process],
         fail_fast: bool,
         tree: Tree | None,
         observer: Observer,
@@ -153,7 +158,7 @@ class _Run:
         self._ledger = lake.parts().catalog.ledger(secrets.randbits(63))
         dsn = "" if lake.embedded else lake.conninfo
         root = None if tree is None or options.dry_run else tree.root
-        self._pool = Pool(Setup(str(lake.root), dsn, self._ledger.claimant, options, root), self._workers)
+        self._pool = Pool(Setup(str(lake.root), dsn, self._ledger.claimant, options, root), self._workers, started)
         self._summary = Summary()
         self._sizes: dict[str, int] = {}
         self._todo: deque[list[Job]] = deque()

@@ -35,7 +35,7 @@ LAYERS = (
     ("delta", "ties"),
     ("thrift",),
     ("tombstones",),
-    ("files", "home"),
+    ("files", "home", "process"),
     ("layout",),
     ("config",),
     ("model",),
