@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -27,6 +27,7 @@ from lakestore.migrate import Options, migrate
 from lakestore.migrate.batch import Batch
 from lakestore.migrate.batch import Job as MigrateJob
 from lakestore.migrate.worker import Setup
+from lakestore.process import Process
 from tests.lake_state import backdate, document
 
 
@@ -99,7 +100,7 @@ def _leave_files(lake: Lake) -> None:
 class InProcess:
     """What `migrate` asks of its pool of workers, done where the faults are: in this process."""
 
-    def __init__(self, setup: Setup, size: int) -> None:
+    def __init__(self, setup: Setup, size: int, started: Sequence[Process]) -> None:
         self._setup = setup
         self._todo: list[list[MigrateJob]] = []
 
