@@ -18,7 +18,7 @@ from bench.measure import aligned
 from bench.runs import Runs, text_of
 
 _SAVE = {
-    "JSON of the value, parsed back": ("codec/text.py", "written"),
+    "JSON of the value": ("codec/text.py", "written"),
     "profile, record tables into columns": ("codec/plan.py", "regions"),
     "a given table as JSON text": ("codec/encode.py", "_with_tables"),
     "columns into lake types": ("codec/encode.py", "place"),
@@ -38,7 +38,7 @@ _LOAD = {
     "Parquet decoded": ("parquet.py", "from_buffer"),
     "values in the document's order": ("codec/fit.py", "read"),
     "rendered": ("codec/render.py", "_texts"),
-    "Python values": ("codec/values.py", "_records"),
+    "Python values": ("codec/values.py", "table"),
 }
 _SQL = {
     "a database of its own": ("query/instance.py", "database"),
