@@ -9,6 +9,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from lakestore import varint
+
 _MINI = 128
 """Differences of one width."""
 _BLOCK = 4_096
@@ -27,13 +29,13 @@ def packed(values: npt.NDArray[np.int64], bits: int) -> bytes | None:
     block = _BLOCK if len(values) > _SHORT else _SHORT
     out = bytearray()
     for number in (block, block // _MINI, len(values)):
-        unsigned(number, out)
-    _signed(int(values[0]), out)
+        varint.write(number, out)
+    varint.write(varint.zigzag(int(values[0])), out)
     differences = np.diff(values)
     for start in range(0, len(differences), block):
         part = differences[start : start + block]
         least = int(part.min())
-        _signed(least, out)
+        varint.write(varint.zigzag(least), out)
         runs = np.zeros(-(-len(part) // _MINI) * _MINI, "<u8")
         runs[: len(part)] = part - least
         minis = runs.reshape(-1, _MINI)
@@ -43,15 +45,3 @@ def packed(values: npt.NDArray[np.int64], bits: int) -> bytes | None:
         for mini, width in zip(minis, widths, strict=True):
             out += mini.view(np.uint8).reshape(_MINI, 8)[:, :width].tobytes()
     return bytes(out)
-
-
-def _signed(value: int, out: bytearray) -> None:
-    unsigned(value << 1 ^ value >> 63, out)
-
-
-def unsigned(value: int, out: bytearray) -> None:
-    """Append a number as LEB128, as Parquet's encodings have it."""
-    while value > 127:
-        out.append(value & 127 | 128)
-        value >>= 7
-    out.append(value)

@@ -6,7 +6,7 @@ Estimates from widths and entropies were tried first and missed what repeats: he
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +15,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lakestore.delta import packed, unsigned
+from lakestore import varint
+from lakestore.delta import packed
+from lakestore.footer import Pages
 
 SAMPLE = 2_048
 """Values that an encoding is chosen by, unless more are asked for."""
@@ -32,8 +34,6 @@ _WRITTEN = {DELTA_BYTES: _DELTA, DICTIONARY_BYTES: DICTIONARY}
 _THOROUGH = (DICTIONARY, _DELTA, *_WRITTEN, "PLAIN", "BYTE_STREAM_SPLIT")
 _OF_DELTA, _OF_DICTIONARY = 5, 8
 """Numbers of encodings in a page's header."""
-Pages = Callable[[int, int, int], bytes | None]
-"""The values of a page in another form: given its encoding, its first row and its rows; None: it stays as it is."""
 _LENIENT = 64
 """Bytes that the dictionary of a long column of texts may take more: DuckDB groups by it several times as fast."""
 _QUICK = 3
@@ -156,7 +156,7 @@ def _placed(places: npt.NDArray[np.uint8]) -> bytes:
     """Places in a dictionary as one run of 8 bits each."""
     groups = -(-len(places) // 8)
     out = bytearray([8])
-    unsigned(groups << 1 | 1, out)
+    varint.write(groups << 1 | 1, out)
     return bytes(out) + places.tobytes() + bytes(8 * groups - len(places))
 
 

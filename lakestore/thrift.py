@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from lakestore import varint
+
 TRUE, FALSE, BYTE, I16, I32, I64, DOUBLE, BINARY, LIST, SET, MAP, STRUCT = range(1, 13)
 Struct = dict[int, tuple[int, Any]]
 """Values: bool, int, bytes, `(type of the items, items)` for lists, another struct."""
@@ -30,7 +32,7 @@ def read(data: bytes | memoryview, at: int = 0) -> tuple[Struct, int]:
         if head >> 4:
             field += head >> 4
         else:
-            raw, at = _unsigned(data, at)
+            raw, at = varint.read(data, at)
             field = raw >> 1 ^ -(raw & 1)
         value, at = _value(data, at, kind)
         found[field] = kind, value
@@ -45,19 +47,19 @@ def write(value: Struct) -> bytes:
 
 def _value(data: bytes | memoryview, at: int, kind: int) -> tuple[Any, int]:
     if kind in (I16, I32, I64):
-        raw, at = _unsigned(data, at)
+        raw, at = varint.read(data, at)
         return raw >> 1 ^ -(raw & 1), at
     if kind == STRUCT:
         return read(data, at)
     if kind == BINARY:
-        size, at = _unsigned(data, at)
+        size, at = varint.read(data, at)
         return data[at : at + size], at + size
     if kind in (LIST, SET):
         head = data[at]
         at += 1
         size, inner = head >> 4, head & 15
         if size == 15:
-            size, at = _unsigned(data, at)
+            size, at = varint.read(data, at)
         items = []
         for _ in range(size):
             # Inside a list a bool is a byte, elsewhere its type.
@@ -73,17 +75,6 @@ def _value(data: bytes | memoryview, at: int, kind: int) -> tuple[Any, int]:
     raise ValueError(f"thrift type {kind} does not occur in Parquet")
 
 
-def _unsigned(data: bytes | memoryview, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = data[at]
-        at += 1
-        value |= (byte & 127) << shift
-        if byte < 128:
-            return value, at
-        shift += 7
-
-
 def _write_struct(value: Struct, out: bytearray) -> None:
     before = 0
     for field, (kind, item) in value.items():
@@ -91,7 +82,7 @@ def _write_struct(value: Struct, out: bytearray) -> None:
             out.append(field - before << 4 | kind)
         else:
             out.append(kind)
-            _write_unsigned(field << 1 ^ field >> 63, out)
+            varint.write(varint.zigzag(field), out)
         before = field
         _write_value(item, kind, out)
     out.append(0)
@@ -99,11 +90,11 @@ def _write_struct(value: Struct, out: bytearray) -> None:
 
 def _write_value(value: Any, kind: int, out: bytearray) -> None:
     if kind in (I16, I32, I64):
-        _write_unsigned(value << 1 ^ value >> 63, out)
+        varint.write(varint.zigzag(value), out)
     elif kind == STRUCT:
         _write_struct(value, out)
     elif kind == BINARY:
-        _write_unsigned(len(value), out)
+        varint.write(len(value), out)
         out += value
     elif kind in (LIST, SET):
         inner, items = value
@@ -111,7 +102,7 @@ def _write_value(value: Any, kind: int, out: bytearray) -> None:
             out.append(len(items) << 4 | inner)
         else:
             out.append(0xF0 | inner)
-            _write_unsigned(len(items), out)
+            varint.write(len(items), out)
         for item in items:
             if inner in (TRUE, FALSE):
                 out.append(TRUE if item else FALSE)
@@ -121,10 +112,3 @@ def _write_value(value: Any, kind: int, out: bytearray) -> None:
         out.append(value)
     elif kind == DOUBLE:
         out += value
-
-
-def _write_unsigned(value: int, out: bytearray) -> None:
-    while value > 127:
-        out.append(value & 127 | 128)
-        value >>= 7
-    out.append(value)

@@ -19,6 +19,7 @@ from lakestore.codec.fit import decimals_of
 from lakestore.codec.nodes import Node, offsets_of
 from lakestore.codec.times import TimeFormat
 from lakestore.errors import InvalidInputError
+from lakestore.gather import one
 
 _UTC = TimeFormat("T", True, ".", (0, 6), "+00:00")
 _LOCAL = TimeFormat("T", True, ".", (0, 6), "")
@@ -53,7 +54,7 @@ def node_of(table: pa.Table, name: str) -> Node:
         InvalidInputError: a column's type has no form in JSON; named by its path.
     """
     children = tuple(
-        _node(_single(column), f"tables[{name!r}].{key}")
+        _node(one(column), f"tables[{name!r}].{key}")
         for key, column in zip(table.column_names, table.columns, strict=True)
     )
     keys = tuple(table.column_names)
@@ -94,13 +95,7 @@ def same(left: pa.Table, right: pa.Table) -> bool:
     """Whether two tables have one schema (with its metadata) and the same values, NaN and −0.0 told apart."""
     if not left.schema.equals(right.schema, check_metadata=True) or left.num_rows != right.num_rows:
         return False
-    return all(_same(_single(a), _single(b)) for a, b in zip(left.columns, right.columns, strict=True))
-
-
-def _single(column: pa.ChunkedArray) -> pa.Array:
-    if column.num_chunks == 1:
-        return column.chunk(0)
-    return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
+    return all(_same(one(a), one(b)) for a, b in zip(left.columns, right.columns, strict=True))
 
 
 def _node(array: pa.Array, path: str) -> Node:

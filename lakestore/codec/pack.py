@@ -65,7 +65,7 @@ def data_file(
 ) -> pa.Buffer:
     """The bytes of a data file: the rows of each result together, the results in the order given.
 
-    Within a result rows of one symbol stand together where that is smaller; `_pos` keeps their places.
+    Within a result rows of one symbol stand together where that is smaller; what leads back to their places is kept.
 
     Args:
         results: each with another task id.

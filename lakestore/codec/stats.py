@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from lakestore import encodings, parquet
+from lakestore import encodings, parquet, varint
 from lakestore.codec import pack
 from lakestore.codec.numbers import EXACT
 from lakestore.model import LakeTable
@@ -60,12 +60,12 @@ def _packed(table: LakeTable, parts: Sequence[pack.Rows]) -> bytes:
     counts = [part.count for part in parts]
     held = [[pair for pair in part.columns if parquet.field_id(pair[0]) in wanted] for part in parts]
     out = bytearray()
-    _unsigned(sum(counts), out)
+    varint.write(sum(counts), out)
     for field, array in pack.merged(held, counts):
-        _unsigned(parquet.field_id(field), out)
-        _unsigned(array.null_count, out)
+        varint.write(parquet.field_id(field), out)
+        varint.write(array.null_count, out)
         for number in _of(array):
-            _unsigned(number, out)
+            varint.write(number, out)
     return bytes(out) + (b"\0" if len(out) % _ENTRY.itemsize == _HEAD.itemsize else b"")
 
 
@@ -84,7 +84,7 @@ def _of(array: pa.Array) -> tuple[int, int, int, int]:
     total = (int((whole >> _SPLIT).sum()) << _SPLIT) + int((whole & (1 << _SPLIT) - 1).sum())
     least, most = int(whole.min()), int(whole.max())
     if max(-least, most, abs(total)) < EXACT:
-        return scale, _zigzag(least), _zigzag(most), _zigzag(total)
+        return scale, varint.zigzag(least), varint.zigzag(most), varint.zigzag(total)
     low, high = least / 10**scale, most / 10**scale
     if max(-low, high) >= EXACT:
         # The nearest double may lie within: bounds are to hold.
@@ -95,17 +95,6 @@ def _of(array: pa.Array) -> tuple[int, int, int, int]:
 def _as_doubles(values: Sequence[float]) -> tuple[int, int, int, int]:
     first, second, third = (int.from_bytes(struct.pack("<d", value), "big") for value in values)
     return _DOUBLES, first, second, third
-
-
-def _zigzag(value: int) -> int:
-    return value << 1 ^ value >> 63
-
-
-def _unsigned(value: int, out: bytearray) -> None:
-    while value > 127:
-        out.append(value & 127 | 128)
-        value >>= 7
-    out.append(value)
 
 
 def _of_doubles(values: npt.NDArray[np.float64]) -> tuple[float, float, float]:

@@ -119,14 +119,18 @@ def run(
         _create(con, root, snapshot, names, needs.named)
         if untrusted:
             guard.lock(con, _paths(root, snapshot))
-        try:
+
+        def answer() -> duckdb.DuckDBPyRelation:
             return guard.answer(con, sql, tree, params, limits) if untrusted else con.sql(sql, params=params)
+
+        try:
+            return answer()
         except duckdb.BinderException:
             if needs.named is None:
                 raise
             # What it misses may be a column like one that the views do not show: the message is to name that.
             _create(con, root, snapshot, names)
-            return guard.answer(con, sql, tree, params, limits) if untrusted else con.sql(sql, params=params)
+            return answer()
     except (duckdb.Error, UnicodeError, RuntimeError, ValueError, TypeError) as exc:
         con.close()
         if isinstance(exc, QueryError):
