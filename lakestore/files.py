@@ -41,6 +41,15 @@ class Found:
     modified: datetime
 
 
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
 class Files:
     """The files under one root; paths are relative to it and use `/`."""
 
@@ -308,8 +317,4 @@ class Files:
         os.rename(self.path(old), self.path(new))
 
     def _sync_folder(self, folder: str) -> None:
-        fd = os.open(self.path(folder), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+        sync_folder(self.path(folder))

@@ -13,9 +13,10 @@ from typing import Literal
 
 from lakestore import home, layout
 from lakestore.archive.prove import NOT_THERE, UNKNOWN, Proof, Unproved, prove
-from lakestore.archive.tarball import SUFFIX, ChangedError, Manifest, Writer, archives, check, manifest_of, sync_folder
+from lakestore.archive.tarball import SUFFIX, ChangedError, Manifest, Writer, archives, check, manifest_of
 from lakestore.catalog.ledger import Known
 from lakestore.errors import ConflictError, InvalidInputError, StorageError
+from lakestore.files import sync_folder
 from lakestore.lake import Lake
 from lakestore.migrate import Found, Options, Reader, find, form_of
 

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal
 
-from lakestore.archive.tarball import Manifest, Packed, archives, manifest_of, opened, sync_folder
+from lakestore.archive.tarball import Manifest, Packed, archives, manifest_of, opened
 from lakestore.errors import CorruptFileError, NotFoundError, StorageError
+from lakestore.files import sync_folder
 
 _BLOCK = 1 << 20
 

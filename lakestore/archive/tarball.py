@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from lakestore.errors import CorruptFileError, StorageError
+from lakestore.files import sync_folder
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -241,12 +242,3 @@ def check(path: Path, expected: Manifest | None = None) -> Manifest:
 def archives(folder: Path) -> Sequence[Path]:
     """The archives below a folder, in order of their names."""
     return sorted(path for path in folder.rglob(f"*{SUFFIX}") if not path.name.startswith("."))
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
