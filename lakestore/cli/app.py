@@ -35,6 +35,7 @@ from lakestore.cli.tables import tables
 from lakestore.cli.vacuum import vacuum
 from lakestore.cli.verify import verify
 from lakestore.errors import LakestoreError
+from lakestore.process import without_pandas
 
 
 def _version() -> str:
@@ -105,6 +106,7 @@ def main() -> NoReturn:
     """The `lakestore` command."""
     if "_LAKESTORE_COMPLETE" in os.environ:
         cli.main(prog_name="lakestore")
+    without_pandas()
     try:
         code = run()
     except BrokenPipeError:

@@ -105,11 +105,11 @@ def migrate(
     """
     settings = config()
     with contextlib.ExitStack() as stack:
-        # They load what they need while this process does the same.
-        ahead = range(min(workers, os.cpu_count() or 1))
-        started = [stack.enter_context(Process("lakestore.migrate.worker")) for _ in ahead]
         from lakestore import migrate as library
 
+        # While nothing is open yet: what this process has loaded, its copies need not load again.
+        ahead = range(min(workers, os.cpu_count() or 1))
+        started = [stack.enter_context(Process(library.WORKER, fork=True)) for _ in ahead]
         options = library.Options(
             task_id=task_id,
             strategy=strategy,

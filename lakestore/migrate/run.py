@@ -103,7 +103,7 @@ def migrate(
         options: how files become results.
         pattern: which files of folders are taken.
         workers: processes that do the work.
-        started: such of them as were started ahead, each a `Process("lakestore.migrate.worker")`; whoever
+        started: such of them as were started ahead, each a `Process(WORKER)`; whoever
             started them ends them.
         fail_fast: stop at the first file that fails.
         tree: where engines keep JSON files beside the lake: what the lake missed of it is mended, and what it deleted

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import signal
-import sys
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 from lakestore.errors import LakestoreError
 from lakestore.lake import Lake
 from lakestore.migrate.batch import Batch
 from lakestore.migrate.options import Options
+from lakestore.process import keep_memory, without_pandas
 from lakestore.storage import Journal
 
 
@@ -30,11 +31,12 @@ class Setup:
     tree: Path | None = None
 
 
-def main() -> None:
+def main(pipe: Connection[Any, Any]) -> None:
     """Do batches until the pipe closes; each answer is the batch's entries, or the error that ended it."""
     # Ctrl-C is the parent's: it lets the batch under way end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    pipe: Connection[object, object] = Connection(int(sys.argv[1]))
+    without_pandas()
+    keep_memory()
     # A parent that is gone closes the pipe; its claims are free then, and nobody waits for an answer.
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):
         setup = pipe.recv()
