@@ -27,6 +27,7 @@ _SAVE = {
     "values from what was read": ("codec/fit.py", "read"),
     "rendered and compared": ("codec/encode.py", "_prove"),
     "statistics": ("codec/stats.py", "packed"),
+    "statistics by symbol": ("codec/by_symbol.py", "added"),
     "files written and synced": ("files.py", "write"),
     "catalog: looked up": ("catalog/catalog.py", "get"),
     "catalog: committed": ("catalog/catalog.py", "commit"),

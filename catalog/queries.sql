@@ -630,13 +630,22 @@ WHERE %(strategy)s::text IS NULL OR strategy = %(strategy)s::text OR strategies 
 
 -- name: insert_run_stats
 -- A rebuild that was stopped may have come by already: a version's numbers never change.
-INSERT INTO run_stats (write_id, table_name, packed)
-SELECT * FROM unnest(%(write_id)s::uuid[], %(table)s::text[], %(packed)s::bytea[])
+INSERT INTO run_stats (write_id, table_name, packed, by_symbol)
+SELECT * FROM unnest(%(write_id)s::uuid[], %(table)s::text[], %(packed)s::bytea[], %(by_symbol)s::bytea[])
 ON CONFLICT DO NOTHING
 
 -- name: run_stats
 -- In few values instead of many rows: a driver takes them at once.
 SELECT array_agg(task_id), array_agg(strategy), array_agg(run_date), array_agg(table_name),
-       string_agg(packed, ''), array_agg(octet_length(packed))
+       string_agg(packed, ''), array_agg(octet_length(packed)), array_agg(get_byte(by_symbol, 0))
 FROM run_stats s JOIN backtest_results r USING (write_id)
 WHERE {within_results}
+  AND (%(table_names)s::text[] IS NULL OR table_name = ANY (%(table_names)s::text[]))
+
+-- name: run_stats_by_symbol
+SELECT array_agg(task_id), array_agg(strategy), array_agg(run_date), array_agg(table_name),
+       string_agg(packed, ''), array_agg(octet_length(packed)),
+       string_agg(by_symbol, ''), array_agg(octet_length(by_symbol))
+FROM run_stats s JOIN backtest_results r USING (write_id)
+WHERE by_symbol IS NOT NULL AND {within_results}
+  AND (%(table_names)s::text[] IS NULL OR table_name = ANY (%(table_names)s::text[]))

@@ -212,9 +212,11 @@ CREATE TABLE run_stats (
     write_id   uuid  NOT NULL,
     table_name text COLLATE "C" NOT NULL,
     packed     bytea NOT NULL,
+    by_symbol  bytea,
     PRIMARY KEY (write_id, table_name)
 );
 COMMENT ON TABLE run_stats IS 'Statistics of the numbers of each result; kept until vacuum.';
 COMMENT ON COLUMN run_stats.write_id IS 'Version of the result, live or let go.';
 COMMENT ON COLUMN run_stats.table_name IS 'Lake table.';
 COMMENT ON COLUMN run_stats.packed IS 'Number of rows, then nulls, least, greatest and sum of each column; see lakestore/codec/stats.py.';
+COMMENT ON COLUMN run_stats.by_symbol IS 'The same by symbol, where it is kept; see lakestore/codec/by_symbol.py.';

@@ -7,7 +7,7 @@ leaves the others alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import replace as replace_fields
 from datetime import date
@@ -17,7 +17,7 @@ from uuid import UUID
 import pyarrow as pa
 
 from lakestore import layout, parquet, record, tombstones
-from lakestore.codec import decode, pack
+from lakestore.codec import by_symbol, decode, pack
 from lakestore.codec.encode import Encoded, Part
 from lakestore.codec.envelope import Envelope, StoredRegion
 from lakestore.errors import (
@@ -77,7 +77,7 @@ def save_many(
     for _ in range(_ROUNDS):
         if not ready:
             break
-        files = _packed(saver, ready)
+        files, ready = _packed(saver, ready)
         wrong = _unproved(ready, files)
         if wrong:
             # Never seen; such a result has files of its own, proved in another way.
@@ -163,8 +163,8 @@ def _still_wanted(saver: Saver, ready: Sequence[_Ready], replace: bool, outcomes
     return [each for each in again if _is_wanted(each.place, each.taken, each.found, replace, outcomes)]
 
 
-def _packed(saver: Saver, ready: Sequence[_Ready]) -> list[_Shared]:
-    """The data files of all, one for each lake table and partition."""
+def _packed(saver: Saver, ready: Sequence[_Ready]) -> tuple[list[_Shared], list[_Ready]]:
+    """The data files of all, one for each lake table and partition; and all of them with all of their statistics."""
     # Row groups and files can be skipped by the range of task ids in them.
     ordered = sorted(ready, key=lambda each: each.taken.task_id)
     alone = len(ordered) == 1
@@ -181,6 +181,7 @@ def _packed(saver: Saver, ready: Sequence[_Ready]) -> list[_Shared]:
         rows = [part.rows for _, part in parts]
         file = new_file(table, strategy, day, file_id, sum(rows), data)
         files.append(_Shared(file, data, _spans([each for each, _ in parts], rows)))
+    ordered = [_with_symbols(each, files) for each in ordered]
     own: dict[tuple[str, date], list[_Ready]] = {}
     for each in ordered:
         own.setdefault((each.info.strategy, each.info.run_date), []).append(each)
@@ -188,7 +189,20 @@ def _packed(saver: Saver, ready: Sequence[_Ready]) -> list[_Shared]:
         data = record.to_buffer([_row(each, None if alone else file_id) for each in those])
         file = new_file(layout.RESULTS, strategy, day, file_id, len(those), data)
         files.append(_Shared(file, data, _spans(those, [1] * len(those))))
-    return files
+    return files, ordered
+
+
+def _with_symbols(each: _Ready, files: Sequence[_Shared]) -> _Ready:
+    """A result with its statistics by symbol, now that it is known what its rows take."""
+    parts = [(part.lake, part.held) for part in each.encoded.parts]
+    stats = by_symbol.added(parts, each.info.stats, _size(each, files))
+    return replace_fields(each, info=replace_fields(each.info, stats=stats))
+
+
+def _size(each: _Ready, files: Iterable[_Shared]) -> int:
+    """Bytes that a result takes of these files."""
+    spans = ((shared.file, shared.spans.get(each.place)) for shared in files)
+    return sum(layout.share(file.bytes, *span, file.rows) for file, span in spans if span is not None)
 
 
 def _row(each: _Ready, batch: UUID | None) -> record.Row:
@@ -276,14 +290,12 @@ def _committed(
 
 def _new(each: _Ready, files: Sequence[_Shared]) -> NewResult:
     spans = []
-    size = 0
     for shared in files:
         if each.place in shared.spans:
             first, count = shared.spans[each.place]
             file = shared.file
             spans.append(RowSpan(file.path, file.table, file.strategy, first, count, file.sha256, file.bytes))
-            size += layout.share(file.bytes, first, count, file.rows)
-    info = replace_fields(each.info, file_size=size)
+    info = replace_fields(each.info, file_size=_size(each, files))
     replaces = None if each.found is None else each.found.write_id
     return NewResult(info, tuple(spans), searchable(info.params), searchable(info.metrics), replaces)
 

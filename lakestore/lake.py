@@ -479,14 +479,13 @@ class Lake:
 
     def _snapshot(self) -> Snapshot:
         """Everything there is, without the files of the lake's own table: SQL has `results` from the catalog."""
-        found = self._open_catalog().snapshot(Wanted(stats=Bounds()))
+        found = self._open_catalog().snapshot(Wanted(stats=Bounds(), by_symbol=Bounds()))
         return replace(found, files=tuple(file for file in found.files if file.table != layout.RESULTS))
 
     def _snapshot_for(self, needs: query.Needs) -> Snapshot:
         """What a statement can need."""
         if needs.everything:
             return self._snapshot()
-        own = (layout.RESULTS, layout.RUN_STATS)
-        files = {name: bounds for name, bounds in needs.tables.items() if name not in own}
-        results, stats = (needs.tables.get(name) for name in own)
-        return self._open_catalog().snapshot(Wanted(files, results, stats, needs.columns))
+        files = {name: bounds for name, bounds in needs.tables.items() if name not in layout.FROM_CATALOG}
+        results, stats, by_symbol = map(needs.tables.get, layout.FROM_CATALOG)
+        return self._open_catalog().snapshot(Wanted(files, results, stats, by_symbol, needs.columns))

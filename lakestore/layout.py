@@ -22,6 +22,12 @@ RESULTS = "results"
 RUN_STATS = "run_stats"
 """What SQL calls the statistics of the results."""
 
+BY_SYMBOL = "run_stats_by_symbol"
+"""What SQL calls their statistics by symbol."""
+
+FROM_CATALOG = (RESULTS, RUN_STATS, BY_SYMBOL)
+"""The tables of SQL that the catalog holds, in the order in which they are listed."""
+
 MAX_TASK_ID = 512
 MAX_STRATEGY = 240
 _HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from lakestore import parquet
 from lakestore.errors import CorruptFileError
-from lakestore.model import TASK_ID_FIELD, ResultInfo
+from lakestore.model import TASK_ID_FIELD, ResultInfo, TableStats
 
 _FIELDS = (
     ("task_id", pa.string(), TASK_ID_FIELD),
@@ -50,9 +50,13 @@ class Row:
         return UUID(self.record.get("batch", self.record["write_id"]))
 
     @property
-    def stats(self) -> dict[str, bytes]:
-        """The packed statistics per lake table."""
-        return {table: b64decode(text) for table, text in self.record.get("stats", {}).items()}
+    def stats(self) -> dict[str, TableStats]:
+        """The statistics per lake table."""
+        by_symbol = {table: b64decode(text) for table, text in self.record.get("by_symbol", {}).items()}
+        return {
+            table: TableStats(b64decode(text), by_symbol.get(table))
+            for table, text in self.record.get("stats", {}).items()
+        }
 
 
 def row_of(
@@ -77,7 +81,10 @@ def row_of(
         "saved_at": _micros(info.saved_at),
     }
     if info.stats:
-        record["stats"] = {table: b64encode(row).decode() for table, row in info.stats.items()}
+        record["stats"] = {table: b64encode(each.whole).decode() for table, each in info.stats.items()}
+    by_symbol = {table: each.by_symbol for table, each in info.stats.items() if each.by_symbol is not None}
+    if by_symbol:
+        record["by_symbol"] = {table: b64encode(row).decode() for table, row in by_symbol.items()}
     if replaces is not None:
         record["replaces"] = str(replaces)
     if batch is not None:

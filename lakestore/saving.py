@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from lakestore import layout, record, tombstones
 from lakestore.catalog import Catalog
-from lakestore.codec import encode, stats, text
+from lakestore.codec import by_symbol, encode, stats, text
 from lakestore.codec.encode import Draft, Encoded
 from lakestore.codec.known import known
 from lakestore.config import MAX_DOCUMENT
@@ -306,6 +306,8 @@ def described(
     for part in encoded.parts:
         rows[part.table] += part.rows
     params, metrics = (draft.profile.first(draft.value, name) for name in ("params", "metrics"))
+    held = [(part.lake, part.held) for part in encoded.parts]
+    stored = sum(len(part.file) for part in encoded.parts if part.file is not None)
     return ResultInfo(
         task_id=identity.task_id,
         strategy=identity.strategy,
@@ -323,7 +325,8 @@ def described(
         tables=dict(rows),
         params=_own(params),
         metrics=_own(metrics),
-        stats=stats.packed((part.lake, part.held) for part in encoded.parts),
+        # Of rows that are to share files nobody knows yet what they take.
+        stats=by_symbol.added(held, stats.packed(held), stored),
     )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lakestore import Lake, LakeTable, ResultInfo
-from lakestore.layout import RESULTS, RUN_STATS
+from lakestore.layout import FROM_CATALOG
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ def answers(lake: Lake) -> Answers:
     for info in results:
         assert lake.info(info.task_id) == info
     rows = {}
-    for name in [RESULTS, RUN_STATS, *lake.tables()]:
+    for name in [*FROM_CATALOG, *lake.tables()]:
         found = lake.sql(f'SELECT * FROM "{name}" ORDER BY ALL')
         rows[name] = (found.columns, [tuple(map(repr, row)) for row in found.fetchall()])
     return Answers(

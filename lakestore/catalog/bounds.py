@@ -23,6 +23,10 @@ class Bounds:
     since: datetime | None = None
     """On the `created_at` of the result that a row belongs to."""
     until: datetime | None = None
+    table_names: frozenset[str] | None = None
+    """Of statistics, as the next two."""
+    column_names: frozenset[str] | None = None
+    symbols: frozenset[str] | None = None
 
     def both(self, other: Bounds) -> Bounds:
         """Bounds of what lies within this and the other."""
@@ -33,6 +37,9 @@ class Bounds:
             _either(self.last_date, other.last_date, min),
             _either(self.since, other.since, max),
             _either(self.until, other.until, min),
+            _either(self.table_names, other.table_names, frozenset.intersection),
+            _either(self.column_names, other.column_names, frozenset.intersection),
+            _either(self.symbols, other.symbols, frozenset.intersection),
         )
 
     def any(self, other: Bounds) -> Bounds:
@@ -44,7 +51,14 @@ class Bounds:
             _each(self.last_date, other.last_date, max),
             _each(self.since, other.since, min),
             _each(self.until, other.until, max),
+            _each(self.table_names, other.table_names, frozenset.union),
+            _each(self.column_names, other.column_names, frozenset.union),
+            _each(self.symbols, other.symbols, frozenset.union),
         )
+
+    def of_task(self) -> Bounds:
+        """What of these bounds holds for every row of the same result."""
+        return Bounds(None, self.task_ids, self.first_date, self.last_date, self.since, self.until)
 
     def parameters(self) -> dict[str, Any]:
         """The bounds as the catalog's statements take them; a text that no database can hold is nobody's."""
@@ -55,6 +69,7 @@ class Bounds:
             "last_date": self.last_date,
             "since": self.since,
             "until": self.until,
+            "table_names": _storable(self.table_names),
         }
 
 

@@ -132,9 +132,14 @@ def _insert(conn: Connection, results: Sequence[NewResult], files: Sequence[NewF
 
 def insert_stats(conn: Connection, results: Sequence[NewResult]) -> None:
     """Insert what the results' numbers amount to."""
-    rows = [(result.info.write_id, *item) for result in results for item in result.info.stats.items()]
+    rows = [
+        (result.info.write_id, table, each.whole, each.by_symbol)
+        for result in results
+        for table, each in result.info.stats.items()
+    ]
     if rows:
-        given = dict(zip(("write_id", "table", "packed"), map(list, zip(*rows, strict=True)), strict=True))
+        names = ("write_id", "table", "packed", "by_symbol")
+        given = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
         conn.execute(queries()["insert_run_stats"], given)
 
 

@@ -16,8 +16,9 @@ from lakestore.catalog import columns
 from lakestore.catalog.bounds import UNBOUNDED, Bounds
 from lakestore.catalog.connect import Connection, Connections, pipelined
 from lakestore.catalog.sql import queries
-from lakestore.codec import stats
+from lakestore.codec import by_symbol, stats
 from lakestore.errors import CatalogError
+from lakestore.layout import BY_SYMBOL, RUN_STATS
 from lakestore.model import LakeTable, LiveFile
 
 _TIME: Final = pa.timestamp("us", tz="UTC")
@@ -55,6 +56,7 @@ class Snapshot:
     results: pa.Table | None
     taken_at: datetime
     stats: pa.Table | None = None
+    by_symbol: pa.Table | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +66,21 @@ class Wanted:
     Attributes:
         tables: the lake tables whose files are wanted, with bounds on their rows; None: all files.
         results: bounds on the results that are wanted; None: none are.
-        stats: bounds on the results whose statistics are wanted; None: of none.
+        stats, by_symbol: bounds on the results whose statistics are wanted, and those by symbol; None: of none.
         columns: of `params`, `metrics` and `tables` of the results those that are wanted; others are null.
     """
 
     tables: Mapping[str, Bounds] | None = None
     results: Bounds | None = UNBOUNDED
     stats: Bounds | None = None
+    by_symbol: Bounds | None = None
     columns: frozenset[str] = frozenset({"params", "metrics", "tables"})
+
+    def statistics(self) -> Iterator[tuple[str, Bounds]]:
+        """The tables of statistics that are wanted, with their bounds."""
+        for name, bounds in ((RUN_STATS, self.stats), (BY_SYMBOL, self.by_symbol)):
+            if bounds is not None:
+                yield name, bounds
 
 
 EVERYTHING: Final = Wanted()
@@ -86,7 +95,7 @@ def read(connections: Connections, wanted: Wanted, known: columns.Known) -> Snap
             conn.execute(q["begin_snapshot"], prepare=False)
             counter = conn.execute(q["schema_counter"])
             files = list(_files(conn, wanted.tables))
-            numbers = None if wanted.stats is None else _ask_stats(conn, wanted.stats)
+            numbers = {name: _ask_stats(conn, name, bounds) for name, bounds in wanted.statistics()}
             if wanted.results is None:
                 # All in one round trip.
                 conn.execute(q["commit"], prepare=False)
@@ -102,7 +111,11 @@ def read(connections: Connections, wanted: Wanted, known: columns.Known) -> Snap
         if wanted.results is not None:
             found = _results(conn, wanted.results, wanted.columns)
             conn.execute(q["commit"], prepare=False)
-        return Snapshot(live, tables, found, taken_at, None if numbers is None else _stats(numbers.fetchone(), tables))
+        unpacked = {
+            name: _UNPACK[name](numbers[name].fetchone() or (), _names(tables, bounds), bounds)
+            for name, bounds in wanted.statistics()
+        }
+        return Snapshot(live, tables, found, taken_at, unpacked.get(RUN_STATS), unpacked.get(BY_SYMBOL))
 
     return connections.run("take a snapshot", work)
 
@@ -126,15 +139,36 @@ def _results(conn: Connection, bounds: Bounds, names: Collection[str]) -> pa.Tab
     return table_of(parts)
 
 
-def _ask_stats(conn: Connection, bounds: Bounds) -> psycopg.Cursor[tuple[Any, ...]]:
-    return conn.execute(queries()["run_stats"], bounds.parameters(), prepare=False, binary=True)
+def _ask_stats(conn: Connection, name: str, bounds: Bounds) -> psycopg.Cursor[tuple[Any, ...]]:
+    return conn.execute(queries()[name], bounds.parameters(), prepare=False, binary=True)
 
 
-def _stats(row: Sequence[Any] | None, tables: Mapping[str, LakeTable]) -> pa.Table:
-    task_ids, strategies, days, names, blobs, lengths = (value or () for value in row or [()] * 6)
-    rows = {"task_id": task_ids, "strategy": strategies, "run_date": days, "table_name": names}
-    known = {column.field_id: column.name for table in tables.values() for column in table.columns}
-    return stats.unpacked(rows, bytes(blobs), lengths, known)
+def _names(tables: Mapping[str, LakeTable], bounds: Bounds) -> dict[int, str]:
+    """The names, by field id, of the columns that statistics within these bounds are of."""
+    wanted = bounds.column_names
+    return {
+        column.field_id: column.name
+        for table in tables.values()
+        for column in table.columns
+        if wanted is None or column.name in wanted
+    }
+
+
+_KEYS: Final = ("task_id", "strategy", "run_date", "table_name")
+
+
+def _stats(row: Sequence[Any], names: Mapping[int, str], _: Bounds) -> pa.Table:
+    *keys, blobs, lengths, symbols = (value or () for value in row)
+    return stats.unpacked(dict(zip(_KEYS, keys, strict=True)), bytes(blobs), lengths, symbols, names)
+
+
+def _stats_by_symbol(row: Sequence[Any], names: Mapping[int, str], bounds: Bounds) -> pa.Table:
+    *keys, whole, whole_lengths, blobs, lengths = (value or () for value in row)
+    rows = dict(zip(_KEYS, keys, strict=True))
+    return by_symbol.unpacked(rows, (bytes(whole), whole_lengths), (bytes(blobs), lengths), names, bounds.symbols)
+
+
+_UNPACK: Final = {RUN_STATS: _stats, BY_SYMBOL: _stats_by_symbol}
 
 
 def table_of(rows: Sequence[bytes]) -> pa.Table:

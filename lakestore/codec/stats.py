@@ -9,26 +9,21 @@ bytes a column: field id, nulls (uint32) and three doubles. NaN counts as SQL co
 
 from __future__ import annotations
 
-import math
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from lakestore import encodings, parquet, varint
-from lakestore.codec import pack
-from lakestore.codec.numbers import EXACT
-from lakestore.model import LakeTable
+from lakestore import parquet, varint
+from lakestore.codec import pack, sums
+from lakestore.model import LakeTable, TableStats
 
 _HEAD: Final = np.dtype("<u8")
 _ENTRY: Final = np.dtype([("field_id", "<u4"), ("nulls", "<u4"), ("min", "<f8"), ("max", "<f8"), ("sum", "<f8")])
-_DOUBLES: Final = 255
 _PARTS: Final = 6
-_SPLIT: Final = 26
-"""Sums are taken of the upper and lower bits apart: 2**36 values of 53 bits cannot overflow so."""
 
 SCHEMA: Final = pa.schema(
     {
@@ -42,27 +37,46 @@ SCHEMA: Final = pa.schema(
         "min": pa.float64(),
         "max": pa.float64(),
         "sum": pa.float64(),
+        "symbols": pa.int64(),
     }
 )
 """Columns of `run_stats` in SQL."""
 
 
-def packed(parts: Iterable[tuple[LakeTable, pack.Rows]]) -> dict[str, bytes]:
+Part = tuple[LakeTable, pack.Rows]
+"""Rows that a result has in a lake table; of one table there may be several, of several strategies."""
+
+
+def packed(parts: Iterable[Part]) -> dict[str, TableStats]:
     """A packed row for each lake table of a result; what several strategies have of it counts together."""
+    return {table.name: TableStats(_packed(*merged(rows, numbers(table)))) for table, rows in by_table(parts)}
+
+
+def by_table(parts: Iterable[Part]) -> list[tuple[LakeTable, list[pack.Rows]]]:
+    """The parts of each lake table of a result together."""
     tables: dict[str, tuple[LakeTable, list[pack.Rows]]] = {}
     for table, rows in parts:
         tables.setdefault(table.name, (table, []))[1].append(rows)
-    return {name: _packed(table, rows) for name, (table, rows) in tables.items()}
+    return list(tables.values())
 
 
-def _packed(table: LakeTable, parts: Sequence[pack.Rows]) -> bytes:
-    wanted = {column.field_id for column in table.columns if column.parent is None and column.type in _NUMBERS}
+def numbers(table: LakeTable) -> frozenset[int]:
+    """The field ids of the columns of numbers at the top of a lake table."""
+    return frozenset(column.field_id for column in table.columns if column.parent is None and column.type in _NUMBERS)
+
+
+def merged(parts: Sequence[pack.Rows], wanted: Collection[int]) -> tuple[int, list[tuple[int, pa.Array]]]:
+    """The number of rows of the parts together, and their columns of these field ids."""
     counts = [part.count for part in parts]
     held = [[pair for pair in part.columns if parquet.field_id(pair[0]) in wanted] for part in parts]
+    return sum(counts), [(parquet.field_id(field), array) for field, array in pack.merged(held, counts)]
+
+
+def _packed(rows: int, columns: Iterable[tuple[int, pa.Array]]) -> bytes:
     out = bytearray()
-    varint.write(sum(counts), out)
-    for field, array in pack.merged(held, counts):
-        varint.write(parquet.field_id(field), out)
+    varint.write(rows, out)
+    for field_id, array in columns:
+        varint.write(field_id, out)
         varint.write(array.null_count, out)
         for number in _of(array):
             varint.write(number, out)
@@ -77,46 +91,29 @@ def _of(array: pa.Array) -> tuple[int, int, int, int]:
     valid = array.drop_null()
     if not len(valid):
         return 0, 0, 0, 0
-    if pa.types.is_floating(array.type):
-        return _as_doubles(_of_doubles(valid.to_numpy(zero_copy_only=False)))
-    whole = encodings.numbers_of(valid)
-    scale = array.type.scale if pa.types.is_decimal(array.type) else 0
-    total = (int((whole >> _SPLIT).sum()) << _SPLIT) + int((whole & (1 << _SPLIT) - 1).sum())
-    least, most = int(whole.min()), int(whole.max())
-    if max(-least, most, abs(total)) < EXACT:
-        return scale, varint.zigzag(least), varint.zigzag(most), varint.zigzag(total)
-    low, high = least / 10**scale, most / 10**scale
-    if max(-low, high) >= EXACT:
-        # The nearest double may lie within: bounds are to hold.
-        low, high = math.nextafter(low, -math.inf), math.nextafter(high, math.inf)
-    return _as_doubles((low, high, total / 10**scale))
-
-
-def _as_doubles(values: Sequence[float]) -> tuple[int, int, int, int]:
-    first, second, third = (int.from_bytes(struct.pack("<d", value), "big") for value in values)
-    return _DOUBLES, first, second, third
-
-
-def _of_doubles(values: npt.NDArray[np.float64]) -> tuple[float, float, float]:
-    smallest = float(np.fmin.reduce(values))
-    try:
-        total = math.fsum(values.tolist())
-    except (OverflowError, ValueError):
-        # Beyond all doubles, or infinities of both signs.
-        with np.errstate(all="ignore"):
-            total = float(values.sum())
-    return smallest, float(values.max()), total
+    found = sums.of(valid, np.zeros(1, np.int64))
+    three = (found.least[0], found.greatest[0], found.total[0])
+    if found.scale == sums.DOUBLES:
+        first, second, third = (int.from_bytes(struct.pack("<d", value), "big") for value in three)
+    else:
+        first, second, third = (varint.zigzag(int(value)) for value in three)
+    return found.scale, first, second, third
 
 
 def unpacked(
-    rows: Mapping[str, Sequence[Any]], blobs: bytes, lengths: Sequence[int], names: Mapping[int, str]
+    rows: Mapping[str, Sequence[Any]],
+    blobs: bytes,
+    lengths: Sequence[int],
+    symbols: Sequence[int | None],
+    names: Mapping[int, str],
 ) -> pa.Table:
     """The rows of `run_stats`.
 
     Args:
         rows: `task_id`, `strategy`, `run_date` and `table_name` of each packed row.
         blobs: the packed rows behind each other, `lengths` their bytes.
-        names: the columns' names by field id.
+        symbols: how many symbols each is known by, None where that is not kept.
+        names: the columns' names by field id; others are left out.
     """
     if not lengths:
         return SCHEMA.empty_table()
@@ -130,17 +127,24 @@ def unpacked(
     entries = np.concatenate([old, new])
     places = np.concatenate([np.flatnonzero(older)[of_old], np.flatnonzero(~older)[of_new]])
     order = np.argsort(places, kind="stable")
+    order = order[np.isin(entries["field_id"][order], list(names))]
     heads, entries, place = heads[order], entries[order], pa.array(places[order])
     empty = heads == entries["nulls"]
-    ids, where = np.unique(entries["field_id"], return_inverse=True)
     columns = {
         **{name: pa.array(values, SCHEMA.field(name).type).take(place) for name, values in rows.items()},
-        "column_name": pa.array([names.get(int(each)) for each in ids], pa.string()).take(pa.array(where)),
+        "column_name": named(entries["field_id"], names),
         "rows": pa.array(heads),
         "nulls": pa.array(entries["nulls"].astype(np.int64)),
         **{name: pa.array(entries[name], pa.float64(), mask=empty) for name in ("min", "max", "sum")},
+        "symbols": pa.array(symbols, pa.int64()).take(place),
     }
     return pa.table([columns[name] for name in SCHEMA.names], schema=SCHEMA)
+
+
+def named(field_ids: npt.NDArray[Any], names: Mapping[int, str]) -> pa.Array:
+    """The columns' names of these field ids."""
+    ids, where = np.unique(field_ids, return_inverse=True)
+    return pa.array([names[each] for each in ids.tolist()], pa.string()).take(pa.array(where))
 
 
 _Entries = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[Any]]
@@ -148,8 +152,25 @@ _Entries = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[Any]]
 
 
 def _unpacked(raw: npt.NDArray[np.uint8], sizes: npt.NDArray[np.int64]) -> _Entries:
+    of, heads, parts = parts_of(raw, sizes)
+    entries = np.empty(len(of), _ENTRY)
+    entries["field_id"], entries["nulls"] = parts[:, 0], parts[:, 1]
+    are_doubles = parts[:, 2] == sums.DOUBLES
+    scales = scales_of(parts)
+    for name, part in zip(("min", "max", "sum"), parts.T[3:], strict=True):
+        entries[name] = np.where(are_doubles, doubles_of(part), integers_of(part) / scales)
+    return of, heads, entries
+
+
+Parts = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.uint64]]
+"""Of each column of each packed row of the present form: the row it is of, that one's number of rows, and its six
+numbers as they stand."""
+
+
+def parts_of(raw: npt.NDArray[np.uint8], sizes: npt.NDArray[np.int64]) -> Parts:
+    """What stands in packed rows of these sizes behind each other."""
     if not len(sizes):
-        return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, _ENTRY)
+        return np.empty(0, np.int64), np.empty(0, np.int64), np.empty((0, _PARTS), np.uint64)
     last = raw < 128
     ends = np.flatnonzero(last)
     starts = np.concatenate([[0], ends[:-1] + 1])
@@ -162,15 +183,24 @@ def _unpacked(raw: npt.NDArray[np.uint8], sizes: npt.NDArray[np.int64]) -> _Entr
     of = np.repeat(np.arange(len(sizes)), columns)
     within = np.arange(len(of)) - np.repeat(np.cumsum(columns) - columns, columns)
     parts = numbers[(firsts[of] + 1 + _PARTS * within)[:, None] + np.arange(_PARTS)]
-    entries = np.empty(len(of), _ENTRY)
-    entries["field_id"], entries["nulls"] = parts[:, 0], parts[:, 1]
-    are_doubles = parts[:, 2] == _DOUBLES
-    scales = 10.0 ** np.where(are_doubles, 0, parts[:, 2]).astype(np.float64)
-    for name, part in zip(("min", "max", "sum"), parts.T[3:], strict=True):
-        whole = (part >> np.uint64(1)).astype(np.int64) ^ -(part & np.uint64(1)).astype(np.int64)
-        doubles = part.astype(">u8").view("<f8")
-        entries[name] = np.where(are_doubles, doubles, whole / scales)
-    return of, numbers[firsts][of].astype(np.int64), entries
+    return of, numbers[firsts][of].astype(np.int64), parts
+
+
+def integers_of(part: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
+    """The integers that stand as zigzags."""
+    whole: npt.NDArray[np.int64] = (part >> np.uint64(1)).astype(np.int64) ^ -(part & np.uint64(1)).astype(np.int64)
+    return whole
+
+
+def doubles_of(part: npt.NDArray[np.uint64]) -> npt.NDArray[np.float64]:
+    """The doubles that stand with their bytes reversed."""
+    return part.astype(">u8").view("<f8")
+
+
+def scales_of(parts: npt.NDArray[np.uint64]) -> npt.NDArray[np.float64]:
+    """What the integers of each column are divided by."""
+    scales: npt.NDArray[np.float64] = 10.0 ** np.where(parts[:, 2] == sums.DOUBLES, 0, parts[:, 2]).astype(np.float64)
+    return scales
 
 
 def _unpacked_old(raw: npt.NDArray[np.uint8], sizes: npt.NDArray[np.int64]) -> _Entries:

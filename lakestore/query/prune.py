@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 import duckdb
 
 from lakestore.catalog.bounds import UNBOUNDED, Bounds
-from lakestore.layout import RESULTS
+from lakestore.layout import BY_SYMBOL, RESULTS, RUN_STATS
 from lakestore.query.constants import Params, constant, time_of
 from lakestore.query.tree import Node, parse, walk
 
@@ -173,7 +173,7 @@ def _bounded_scans(
         if scan.get("sample") or scan.get("at_clause") or scan.get("column_name_alias"):
             continue
         alias = _alias(scan)
-        reader = _Reader(con, alias, alone, alias == merged, _name(scan) == RESULTS, params)
+        reader = _Reader(con, alias, alone, alias == merged, _name(scan), params)
         found[alias], scans[alias] = reader.bounds(where), scan
     for group in _joined_by_task(source, where):
         members = [alias for alias in group if alias in found]
@@ -183,7 +183,7 @@ def _bounded_scans(
         for alias in members:
             if _name(scans[alias]) not in made:
                 for other in own:
-                    found[alias] = found[alias].both(replace(other, strategies=None))
+                    found[alias] = found[alias].both(other.of_task())
             for texts in ids:
                 found[alias] = found[alias].both(Bounds(task_ids=texts))
     for alias, scan in scans.items():
@@ -269,6 +269,17 @@ _FLIPPED: Final = {
     "COMPARE_LESSTHANOREQUALTO": "COMPARE_GREATERTHANOREQUALTO",
     "COMPARE_GREATERTHANOREQUALTO": "COMPARE_LESSTHANOREQUALTO",
 }
+_OWN_TEXTS: Final[Mapping[str, Callable[[frozenset[str]], Bounds]]] = {
+    "strategy": lambda texts: Bounds(strategies=texts),
+    "task_id": lambda texts: Bounds(task_ids=texts),
+}
+_TEXTS: Final[Mapping[str, Callable[[frozenset[str]], Bounds]]] = {
+    **_OWN_TEXTS,
+    "table_name": lambda texts: Bounds(table_names=texts),
+    "column_name": lambda texts: Bounds(column_names=texts),
+    "symbol": lambda texts: Bounds(symbols=texts),
+}
+"""Columns of texts that can be equal to what is said, of the statistics."""
 _LOWER: Final = frozenset({"COMPARE_EQUAL", "COMPARE_GREATERTHAN", "COMPARE_GREATERTHANOREQUALTO"})
 _UPPER: Final = frozenset({"COMPARE_EQUAL", "COMPARE_LESSTHAN", "COMPARE_LESSTHANOREQUALTO"})
 
@@ -281,7 +292,7 @@ class _Reader:
     alias: str
     alone: bool
     merged: bool
-    is_results: bool
+    table: str
     params: Params
 
     def bounds(self, expr: Node) -> Bounds:
@@ -317,18 +328,19 @@ class _Reader:
 
     def _compared(self, column: str, kind: str, others: Sequence[Node]) -> Bounds:
         """`column` compared with one constant, or equal to one of several."""
-        if column not in ("strategy", "task_id", "run_date") and not (column == "created_at" and self.is_results):
+        texts_of = _TEXTS if self.table in (RUN_STATS, BY_SYMBOL) else _OWN_TEXTS
+        if column not in texts_of and column != "run_date" and not (column == "created_at" and self.table == RESULTS):
             return UNBOUNDED
         constants = [constant(self.con, other, self.params) for other in others]
         known = [value for value in constants if value is not None]
         if not known or len(known) < len(constants):
             return UNBOUNDED
-        if column in ("strategy", "task_id"):
+        if column in texts_of:
             # A number would be compared as a number: '042' = 42.
             if kind != "COMPARE_EQUAL" or any(value.type != "VARCHAR" for value in known):
                 return UNBOUNDED
             texts = frozenset(value.text for value in known)
-            return Bounds(strategies=texts) if column == "strategy" else Bounds(task_ids=texts)
+            return texts_of[column](texts)
         times = [time_of(value, zoned=column == "created_at") for value in known]
         moments = [time for time in times if time is not None]
         if len(moments) < len(times):

@@ -10,9 +10,9 @@ import duckdb
 import pyarrow as pa
 
 from lakestore.catalog.snapshot import RESULTS_SCHEMA, Snapshot
-from lakestore.codec import stats
+from lakestore.codec import by_symbol, stats
 from lakestore.errors import QueryError
-from lakestore.layout import RESULTS, RUN_STATS
+from lakestore.layout import BY_SYMBOL, FROM_CATALOG, RESULTS, RUN_STATS
 from lakestore.model import LakeTable, LiveFile
 from lakestore.query import guard, intact, prune
 from lakestore.query.constants import Params
@@ -23,6 +23,7 @@ from lakestore.query.sqltypes import children, identifier
 from lakestore.query.tree import parse
 from lakestore.query.views import lake_root, view_sql
 
+_FROM_CATALOG = {RESULTS: RESULTS_SCHEMA, RUN_STATS: stats.SCHEMA, BY_SYMBOL: by_symbol.SCHEMA}
 _OWN = ("task_id", "strategy", "run_date")
 _INCOMING = "_lakestore_incoming"
 
@@ -160,9 +161,11 @@ def _create(
             intact.check(base, files.get(name, ()))
             view = view_sql(lake_table, files.get(name, ()), root, columns)
             con.execute(f"CREATE OR REPLACE VIEW {identifier(name)} AS {view}")
-    for name, table, schema in ((RESULTS, snapshot.results, RESULTS_SCHEMA), (RUN_STATS, snapshot.stats, stats.SCHEMA)):
+    held = {RESULTS: snapshot.results, RUN_STATS: snapshot.stats, BY_SYMBOL: snapshot.by_symbol}
+    for name, schema in _FROM_CATALOG.items():
         if names is None or name in names:
             # What is only listed was not asked for.
+            table = held[name]
             _copy(con, name, schema.empty_table() if table is None else table)
 
 
@@ -177,15 +180,15 @@ def _copy(con: duckdb.DuckDBPyConnection, name: str, table: pa.Table) -> None:
 
 def _record_tables(snapshot: Snapshot) -> Iterator[tuple[str, LakeTable]]:
     """The lake tables but the lake's own: SQL has those from the catalog."""
-    return ((name, table) for name, table in snapshot.tables.items() if name not in (RESULTS, RUN_STATS))
+    return ((name, table) for name, table in snapshot.tables.items() if name not in FROM_CATALOG)
 
 
 def _names(snapshot: Snapshot) -> list[str]:
-    return [RESULTS, RUN_STATS, *(name for name, _ in _record_tables(snapshot))]
+    return [*FROM_CATALOG, *(name for name, _ in _record_tables(snapshot))]
 
 
 def _columns(snapshot: Snapshot) -> dict[str, list[str]]:
-    columns = {RESULTS: RESULTS_SCHEMA.names, RUN_STATS: stats.SCHEMA.names}
+    columns = {name: schema.names for name, schema in _FROM_CATALOG.items()}
     for name, table in _record_tables(snapshot):
         columns[name] = [*_OWN, *(column.name for column in children(table.columns).get(None, ()))]
     return columns

@@ -227,7 +227,7 @@ ALLOWED = {
     "SELECT task_id FROM trades ORDER BY pnl DESC, strategy DESC LIMIT 1": [("t2",)],
     "SELECT column_name FROM (DESCRIBE trades) LIMIT 1": [("task_id",)],
     "SELECT count(*) FROM (SUMMARIZE trades)": [(5,)],
-    "SHOW TABLES": [("results",), ("run_stats",), ("trades",)],
+    "SHOW TABLES": [("results",), ("run_stats",), ("run_stats_by_symbol",), ("trades",)],
 }
 
 
@@ -297,7 +297,7 @@ def test_a_relation_outlives_the_call_and_gives_every_form(lake: QueryLake, untr
 
 def test_a_trusted_statement_does_not_see_python_variables(lake: QueryLake) -> None:
     for name in ("snapshot", "needs", "columns", "secret_table"):
-        with pytest.raises(QueryError, match="the lake's tables: results, run_stats, trades"):
+        with pytest.raises(QueryError, match="the lake's tables: results, run_stats, run_stats_by_symbol, trades"):
             query.run(lake.root, lake.pruned(), f"SELECT * FROM {name}")
 
 
@@ -323,7 +323,7 @@ def test_an_unknown_column_is_answered_with_the_columns(lake: QueryLake, untrust
 
 @pytest.mark.parametrize("untrusted", [True, False])
 def test_an_unknown_table_is_answered_with_the_tables(lake: QueryLake, untrusted: bool) -> None:
-    with pytest.raises(QueryError, match=r"(?s)trade_log.*results, run_stats, trades"):
+    with pytest.raises(QueryError, match=r"(?s)trade_log.*results, run_stats, run_stats_by_symbol, trades"):
         query.run(lake.root, lake.pruned(), "SELECT * FROM trade_log", untrusted=untrusted)
 
 

@@ -19,6 +19,7 @@ from psycopg.conninfo import conninfo_to_dict
 import lakestore
 from lakestore import Item, Lake, tombstones
 from lakestore.catalog.rebuild import Rebuild
+from lakestore.codec import by_symbol
 from lakestore.errors import CatalogError, ConflictError, NotFoundError
 from lakestore.maintenance import compact, rebuild, restore, vacuum, verify, versions
 from tests.answers import answers
@@ -75,6 +76,19 @@ def busy(lake: Lake) -> None:
     for task_id in ("t2", "t3", "b25", "b26"):
         lake.delete(task_id)
     restore(lake, "t3")
+
+
+def test_statistics_by_symbol_come_back(lake: Lake, lose: Lose, dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(by_symbol, "SHARE", 100.0)
+    lake.save_many([Item(document=run(n, fills=[{"symbol": "A", "q": n}] * n), task_id=f"b{n}") for n in (1, 2, 3)])
+    lake.save(run(4, fills=[{"symbol": symbol, "q": 1.5} for symbol in "BAB"]), task_id="a")
+    asked = "SELECT task_id, symbol, rows, sum FROM run_stats_by_symbol ORDER BY ALL"
+    before = lake.sql(asked).fetchall()
+    assert before[:3] == [("a", "A", 1, 1.5), ("a", "B", 2, 3.0), ("b1", "A", 1, 1.0)]
+    lose()
+    rebuild(lake.root, dsn=dsn)
+    with lakestore.open(lake.root, dsn=dsn) as again:
+        assert again.sql(asked).fetchall() == before
 
 
 def test_the_rebuilt_catalog_answers_as_the_lost_one_did(lake: Lake, lose: Lose, dsn: str) -> None:

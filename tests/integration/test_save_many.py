@@ -131,7 +131,8 @@ def test_a_proof_that_fails_is_seen(lake: Lake, monkeypatch: pytest.MonkeyPatch)
     taken = [Item(document=source) for source in sources]
     saver = lake.saver()
     ready = batch_module._encoded(saver, taken, False, {}, [])
-    assert batch_module._unproved(ready, batch_module._packed(saver, ready)) == {0, 1}
+    made, ready = batch_module._packed(saver, ready)
+    assert batch_module._unproved(ready, made) == {0, 1}
 
 
 def test_batches_with_one_result_in_common_at_once_both_succeed(lake: Lake) -> None:
