@@ -514,7 +514,7 @@ def _linked(place: Place, lake: LakeStore, runs: int) -> None:
         con.execute(_RUNS, {"runs": runs, "strategies": STRATEGIES})
         files = con.execute(
             "SELECT path, table_name, rows, bytes, sha256 FROM data_files JOIN result_files USING (file_id, rows) "
-            "WHERE task_id = 'first-000000'"
+            "JOIN backtest_results USING (write_id) WHERE task_id = 'first-000000'"
         ).fetchall()
         for path, table, rows, size, sha in files:
             made = con.execute(_FILES, {"table": table, "rows": rows, "bytes": size, "sha256": sha}).fetchall()
@@ -527,7 +527,7 @@ def _linked(place: Place, lake: LakeStore, runs: int) -> None:
 _RUNS = """
 INSERT INTO backtest_results (task_id, strategy, strategies, status, created_at, file_size, json_size, run_date, sha256,
     profile, fidelity, fidelity_bytes, write_id, saved_at, tables, params, metrics)
-SELECT 'copy-' || i, s, ARRAY[s], status, t, file_size, json_size, t::date, sha256, profile, fidelity, fidelity_bytes,
+SELECT 'copy-' || i, s, NULL, status, t, file_size, json_size, t::date, sha256, profile, fidelity, fidelity_bytes,
     ('00000000-0000-7000-8000-' || lpad(to_hex(i), 12, '0'))::uuid, saved_at, tables, params, metrics
 FROM backtest_results, generate_series(100, %(runs)s - 1) AS i,
     LATERAL (SELECT 's' || lpad((i %% %(strategies)s)::text, 2, '0') AS s,
@@ -537,16 +537,11 @@ WHERE task_id = 'first-000000'
 
 _FILES = """
 WITH added AS (
-    INSERT INTO data_files (path, table_name, strategy, run_date, rows, bytes, sha256)
-    SELECT %(table)s || '/strategy=' || strategy || '/run_date=' || run_date || '/' || write_id || '.parquet',
-           %(table)s, strategy, run_date, %(rows)s, %(bytes)s, %(sha256)s
-    FROM backtest_results WHERE task_id LIKE 'copy-%%' RETURNING file_id, path
-), spans AS (
-    INSERT INTO result_files (write_id, file_id, first_row, rows, task_id)
-    SELECT write_id, file_id, 0, %(rows)s, task_id
-    FROM added JOIN backtest_results ON write_id::text = substr(path, length(path) - 43, 36)
+    INSERT INTO files (name, table_name, strategy, run_date, rows, bytes, sha256, is_whole)
+    SELECT write_id, %(table)s, strategy, run_date, %(rows)s, %(bytes)s, %(sha256)s, true
+    FROM backtest_results WHERE task_id LIKE 'copy-%%' RETURNING name, strategy, run_date
 )
-SELECT path FROM added
+SELECT %(table)s || '/strategy=' || strategy || '/run_date=' || run_date || '/' || name || '.parquet' FROM added
 """
 
 

@@ -184,9 +184,9 @@ def catalog_bytes(catalog: psycopg.Connection[Any], write_ids: Sequence[str]) ->
     """Bytes of the catalog's rows that belong to these versions of results, by table, without indexes."""
     wheres = {
         "backtest_results": "write_id = ANY (%(ids)s::uuid[])",
-        "result_files": "write_id = ANY (%(ids)s::uuid[])",
+        "shared_rows": "write_id = ANY (%(ids)s::uuid[])",
         "run_stats": "write_id = ANY (%(ids)s::uuid[])",
-        "data_files": "file_id IN (SELECT file_id FROM result_files WHERE write_id = ANY (%(ids)s::uuid[]))",
+        "files": "file_id IN (SELECT file_id FROM result_files WHERE write_id = ANY (%(ids)s::uuid[]))",
     }
     found = {}
     for table, where in wheres.items():

@@ -119,20 +119,29 @@ VALUES (%(field_id)s, %(table)s, %(parent)s, %(key)s, %(name)s, %(type)s, %(wide
 UPDATE lake_columns SET type = %(type)s, wide = %(wide)s WHERE field_id = %(field_id)s
 
 
+-- name: file_path
+coalesce(path, table_name || '/strategy=' || strategy || '/run_date=' || to_char(run_date, 'YYYY-MM-DD') || '/'
+    || name || '.parquet')
+
+-- name: at_paths
+-- Files f by their paths, each given as its name or as the path itself; see file_path.
+(f.name = ANY (%(names)s::uuid[]) OR f.path = ANY (%(paths)s::text[])) AND {file_path} = ANY (%(paths)s::text[])
+
 -- name: insert_files
 -- Files and what each result has of them, in one statement: its plan never walks the files there are.
 WITH added AS (
-    INSERT INTO data_files (path, table_name, strategy, run_date, rows, bytes, sha256)
-    SELECT * FROM unnest(%(path)s::text[], %(table)s::text[], %(strategy)s::text[], %(run_date)s::date[],
-                         %(rows)s::bigint[], %(bytes)s::bigint[], %(sha256)s::bytea[])
-    RETURNING file_id, path
+    INSERT INTO files (name, path, table_name, strategy, run_date, rows, bytes, sha256, is_whole)
+    SELECT * FROM unnest(%(name)s::uuid[], %(path)s::text[], %(table)s::text[], %(strategy)s::text[],
+                         %(run_date)s::date[], %(rows)s::bigint[], %(bytes)s::bigint[], %(sha256)s::bytea[],
+                         %(is_whole)s::boolean[])
+    RETURNING file_id, {file_path} AS path
 )
-INSERT INTO result_files (write_id, task_id, file_id, first_row, rows)
-SELECT s.write_id, s.task_id, added.file_id, s.first_row, s.rows
-FROM unnest(%(span_write_id)s::uuid[], %(span_task_id)s::text[], %(span_path)s::text[],
-            %(span_first_row)s::bigint[], %(span_rows)s::bigint[])
-     AS s (write_id, task_id, path, first_row, rows)
+INSERT INTO shared_rows (write_id, file_id, first_row, rows)
+SELECT s.write_id, added.file_id, s.first_row, s.rows
+FROM unnest(%(span_write_id)s::uuid[], %(span_path)s::text[], %(span_first_row)s::bigint[], %(span_rows)s::bigint[])
+     AS s (write_id, path, first_row, rows)
 JOIN added ON added.path = s.path
+
 
 -- name: written_columns
 task_id, strategy, strategies, status, created_at, file_size, json_size, run_date, sha256, profile,
@@ -169,31 +178,35 @@ SELECT write_id, task_id, now(), %(reason)s, to_jsonb(r) FROM backtest_results r
 -- name: remove_results
 DELETE FROM backtest_results WHERE write_id = ANY (%(write_ids)s)
 
+-- name: is_needed
+-- Whether a living result has rows in file f. Not by result_files: a condition of a join does not reach into its parts.
+(f.is_whole AND EXISTS (SELECT FROM backtest_results r WHERE r.write_id = f.name)
+ OR EXISTS (SELECT FROM shared_rows s JOIN backtest_results r USING (write_id) WHERE s.file_id = f.file_id))
+
 -- name: let_files_go
-UPDATE data_files f SET let_go_at = now()
+UPDATE files f SET let_go_at = now()
 WHERE let_go_at IS NULL
   AND file_id IN (SELECT file_id FROM result_files WHERE write_id = ANY (%(write_ids)s))
-  AND NOT EXISTS (SELECT FROM result_files s JOIN backtest_results r USING (write_id) WHERE s.file_id = f.file_id)
+  AND NOT {is_needed}
 
 -- name: mark_dead_rows
--- After let_files_go: what is still alive here is alive for others.
+-- After archive_results and let_files_go: what is still alive here is alive for others.
 INSERT INTO dead_rows (file_id, task_id)
-SELECT DISTINCT s.file_id, s.task_id
-FROM result_files s JOIN data_files f USING (file_id)
+SELECT DISTINCT s.file_id, d.task_id
+FROM shared_rows s JOIN files f USING (file_id) JOIN deleted_results d USING (write_id)
 WHERE s.write_id = ANY (%(write_ids)s) AND f.let_go_at IS NULL
 ON CONFLICT DO NOTHING
 
 
 -- name: result_columns
--- Most results have one strategy: nothing is sent for it twice.
 task_id, strategy, status, created_at, file_size, json_size, run_date,
-CASE WHEN strategies <> ARRAY[strategy] THEN strategies END, encode(sha256, 'hex'), profile,
+strategies, encode(sha256, 'hex'), profile,
 fidelity, fidelity_bytes, write_id, saved_at, tables::text, params::text, metrics::text
 
 -- name: listed_columns
 -- JSON text is most of what a page costs.
 task_id, strategy, status, created_at, file_size, json_size, run_date,
-CASE WHEN strategies <> ARRAY[strategy] THEN strategies END, encode(sha256, 'hex'), profile,
+strategies, encode(sha256, 'hex'), profile,
 fidelity, fidelity_bytes, write_id, saved_at, tables::text,
 CASE WHEN %(details)s THEN params::text END, CASE WHEN %(details)s THEN metrics::text END
 
@@ -208,16 +221,21 @@ SELECT {result_columns} FROM backtest_results WHERE task_id = ANY (%(task_ids)s)
 SELECT {result_columns}, spans.*
 FROM backtest_results r
 CROSS JOIN LATERAL (
-    SELECT array_agg(f.path ORDER BY f.table_name, f.file_id, s.first_row),
-           array_agg(f.table_name ORDER BY f.table_name, f.file_id, s.first_row),
-           array_agg(f.strategy ORDER BY f.table_name, f.file_id, s.first_row),
-           array_agg(s.first_row ORDER BY f.table_name, f.file_id, s.first_row),
-           array_agg(s.rows ORDER BY f.table_name, f.file_id, s.first_row),
-           array_agg(f.sha256 ORDER BY f.table_name, f.file_id, s.first_row),
-           array_agg(f.bytes ORDER BY f.table_name, f.file_id, s.first_row)
-    FROM result_files s
-    CROSS JOIN LATERAL (SELECT * FROM data_files d WHERE d.file_id = s.file_id OFFSET 0) f
-    WHERE s.write_id = r.write_id AND f.let_go_at IS NULL
+    SELECT array_agg(path ORDER BY table_name, file_id, first_row),
+           array_agg(table_name ORDER BY table_name, file_id, first_row),
+           array_agg(strategy ORDER BY table_name, file_id, first_row),
+           array_agg(first_row ORDER BY table_name, file_id, first_row),
+           array_agg(own_rows ORDER BY table_name, file_id, first_row),
+           array_agg(sha256 ORDER BY table_name, file_id, first_row),
+           array_agg(bytes ORDER BY table_name, file_id, first_row)
+    FROM (
+        SELECT {file_path} AS path, file_id, table_name, strategy, 0::bigint AS first_row, rows AS own_rows, sha256, bytes
+        FROM (SELECT * FROM files WHERE name = r.write_id AND is_whole AND let_go_at IS NULL OFFSET 0) AS whole
+        UNION ALL
+        SELECT {file_path}, f.file_id, table_name, strategy, s.first_row, s.rows, sha256, bytes
+        FROM (SELECT * FROM shared_rows WHERE write_id = r.write_id OFFSET 0) AS s
+        CROSS JOIN LATERAL (SELECT * FROM files d WHERE d.file_id = s.file_id AND let_go_at IS NULL OFFSET 0) AS f
+    ) AS each
 ) AS spans
 WHERE r.task_id = %(task_id)s
 
@@ -291,14 +309,18 @@ ORDER BY strategy, run_date, file_id
 -- From the results to their files: never all files of a table.
 SELECT {file_columns} FROM data_files f
 WHERE let_go_at IS NULL AND table_name = %(table)s AND {within}
-  AND file_id IN (SELECT s.file_id FROM result_files s JOIN backtest_results r USING (write_id)
-                  WHERE r.task_id = ANY (%(task_ids)s::text[]))
+  AND file_id = ANY (ARRAY(
+      SELECT w.file_id FROM backtest_results r JOIN files w ON w.name = r.write_id AND w.is_whole
+      WHERE r.task_id = ANY (%(task_ids)s::text[])
+      UNION ALL
+      SELECT s.file_id FROM backtest_results r JOIN shared_rows s USING (write_id)
+      WHERE r.task_id = ANY (%(task_ids)s::text[])))
 ORDER BY strategy, run_date, file_id
 
 -- name: copy_results
 -- Times as microseconds and days since 1970, so that no text form of a time has to be agreed on.
 COPY (
-    SELECT task_id, strategy, CASE WHEN strategies <> ARRAY[strategy] THEN to_json(strategies)::text END,
+    SELECT task_id, strategy, to_json(strategies)::text,
            status, (extract(epoch FROM created_at) * 1000000)::bigint, run_date - DATE '1970-01-01',
            file_size, json_size, profile, fidelity, fidelity_bytes, encode(sha256, 'hex'),
            (extract(epoch FROM saved_at) * 1000000)::bigint,
@@ -330,9 +352,11 @@ DELETE FROM run_stats s USING gone WHERE s.write_id = gone.write_id
 
 -- name: expired_files
 -- Not what a younger version has rows in: it can still be brought back.
-SELECT f.let_go_at, f.file_id, f.path, f.bytes FROM data_files f
+SELECT f.let_go_at, f.file_id, {file_path}, f.bytes FROM files f
 WHERE f.let_go_at < %(before)s AND (f.let_go_at, f.file_id) > (coalesce(%(after_time)s::timestamptz, '-infinity'), %(after_id)s)
-  AND NOT EXISTS (SELECT FROM result_files s JOIN deleted_results d USING (write_id)
+  AND NOT (f.is_whole
+           AND EXISTS (SELECT FROM deleted_results d WHERE d.write_id = f.name AND d.let_go_at >= %(before)s))
+  AND NOT EXISTS (SELECT FROM shared_rows s JOIN deleted_results d USING (write_id)
                   WHERE s.file_id = f.file_id AND d.let_go_at >= %(before)s)
 ORDER BY f.let_go_at, f.file_id LIMIT %(limit)s
 
@@ -344,27 +368,27 @@ ORDER BY file_id FOR UPDATE
 DELETE FROM dead_rows WHERE file_id = ANY (%(file_ids)s)
 
 -- name: forget_spans
-DELETE FROM result_files WHERE file_id = ANY (%(file_ids)s)
+DELETE FROM shared_rows WHERE file_id = ANY (%(file_ids)s)
 
 -- name: forget_files
-DELETE FROM data_files WHERE file_id = ANY (%(file_ids)s)
+DELETE FROM files WHERE file_id = ANY (%(file_ids)s)
 
 -- name: known_files
 SELECT file_id FROM data_files WHERE file_id = ANY (%(file_ids)s)
 
 -- name: known_paths
-SELECT path FROM data_files WHERE path = ANY (%(paths)s)
+SELECT {file_path} FROM files f WHERE {at_paths}
 
 -- name: is_live_path
-SELECT EXISTS (SELECT FROM data_files WHERE path = %(path)s AND let_go_at IS NULL)
+SELECT EXISTS (SELECT FROM files f WHERE {at_paths} AND let_go_at IS NULL)
 
 -- name: claim_paths
 -- A file that the catalog does not know is let go before it is deleted: whoever wrote it can no longer commit it.
-INSERT INTO data_files (path, table_name, strategy, run_date, rows, bytes, sha256, let_go_at)
+INSERT INTO files (name, path, table_name, strategy, run_date, rows, bytes, sha256, let_go_at)
 SELECT c.*, 0, 0, decode(repeat('00', 32), 'hex'), now()
-FROM unnest(%(path)s::text[], %(table)s::text[], %(strategy)s::text[], %(run_date)s::date[]) AS c
-ON CONFLICT (path) DO NOTHING
-RETURNING path
+FROM unnest(%(name)s::uuid[], %(path)s::text[], %(table)s::text[], %(strategy)s::text[], %(run_date)s::date[]) AS c
+ON CONFLICT DO NOTHING
+RETURNING {file_path}
 
 -- name: needed_tombstones
 -- Versions of which the lake may still hold the row, or that can still be brought back; all while a rebuild is at it.
@@ -379,9 +403,11 @@ SELECT file_id, path, bytes, sha256 FROM data_files
 WHERE let_go_at IS NULL AND file_id > %(after)s ORDER BY file_id LIMIT %(limit)s
 
 -- name: results_in_files
-SELECT f.path, array_agg(r.task_id ORDER BY r.task_id)
-FROM data_files f JOIN result_files s USING (file_id) JOIN backtest_results r USING (write_id)
-WHERE f.path = ANY (%(paths)s) GROUP BY f.path
+SELECT path, array_agg(task_id ORDER BY task_id)
+FROM (SELECT file_id, {file_path} AS path FROM files f WHERE {at_paths}) AS f
+CROSS JOIN LATERAL (SELECT write_id FROM result_files s WHERE s.file_id = f.file_id OFFSET 0) AS s
+JOIN backtest_results USING (write_id)
+GROUP BY path
 
 -- name: let_go_page
 SELECT write_id, task_id, reason FROM deleted_results WHERE write_id > %(after)s ORDER BY write_id LIMIT %(limit)s
@@ -427,17 +453,17 @@ WHERE f.let_go_at IS NULL AND f.strategy = %(strategy)s AND (%(table)s::text IS 
 ORDER BY f.table_name, f.run_date, f.file_id
 
 -- name: living_rows
-SELECT s.file_id, s.write_id, s.task_id, s.first_row, s.rows
+SELECT s.file_id, s.write_id, r.task_id, s.first_row, s.rows
 FROM result_files s JOIN backtest_results r USING (write_id)
 WHERE s.file_id = ANY (%(file_ids)s) ORDER BY s.file_id, s.first_row, s.rows
 
 -- name: living_places
 SELECT r.write_id, encode(r.sha256, 'hex'), f.path, f.table_name, f.strategy, s.first_row, s.rows, f.sha256, f.bytes
 FROM backtest_results r JOIN result_files s USING (write_id) JOIN data_files f USING (file_id)
-WHERE r.write_id = ANY (%(write_ids)s) AND f.let_go_at IS NULL ORDER BY f.file_id
+WHERE s.write_id = ANY (%(write_ids)s) AND f.let_go_at IS NULL ORDER BY f.file_id
 
 -- name: find_file
-SELECT pg_is_in_recovery(), EXISTS (SELECT FROM data_files WHERE path = %(path)s)
+SELECT pg_is_in_recovery(), EXISTS (SELECT FROM files f WHERE {at_paths})
 
 -- name: lock_versions
 SELECT count(*) FROM (
@@ -446,11 +472,11 @@ SELECT count(*) FROM (
 
 -- name: lock_live_files
 SELECT count(*) FROM (
-    SELECT FROM data_files WHERE file_id = ANY (%(file_ids)s) AND let_go_at IS NULL ORDER BY file_id FOR UPDATE
+    SELECT FROM files WHERE file_id = ANY (%(file_ids)s) AND let_go_at IS NULL ORDER BY file_id FOR UPDATE
 ) AS locked
 
 -- name: let_compacted_go
-UPDATE data_files SET let_go_at = now() WHERE file_id = ANY (%(file_ids)s)
+UPDATE files SET let_go_at = now() WHERE file_id = ANY (%(file_ids)s)
 
 -- name: resize_results
 -- The share of each file that falls to a result, as layout.share has it.
@@ -490,7 +516,7 @@ BEGIN
 END $$;
 CREATE TRIGGER lakestore_guard BEFORE INSERT OR UPDATE OR DELETE ON backtest_results
     EXECUTE FUNCTION lakestore_guard();
-CREATE TRIGGER lakestore_guard BEFORE INSERT OR UPDATE OR DELETE ON data_files EXECUTE FUNCTION lakestore_guard();
+CREATE TRIGGER lakestore_guard BEFORE INSERT OR UPDATE OR DELETE ON files EXECUTE FUNCTION lakestore_guard();
 CREATE TRIGGER lakestore_guard BEFORE INSERT OR UPDATE OR DELETE ON lake_tables EXECUTE FUNCTION lakestore_guard();
 CREATE TRIGGER lakestore_guard BEFORE INSERT OR UPDATE OR DELETE ON lake_columns EXECUTE FUNCTION lakestore_guard()
 
@@ -501,7 +527,7 @@ DROP FUNCTION lakestore_guard() CASCADE
 SELECT set_config('lakestore.rebuild', 'on', true)
 
 -- name: rebuild_empty
-TRUNCATE dead_rows, result_files, data_files, deleted_results, backtest_results, lake_columns, lake_tables
+TRUNCATE dead_rows, shared_rows, files, deleted_results, backtest_results, lake_columns, lake_tables
 
 -- name: rebuild_begin
 UPDATE lake SET state = 'rebuilding', schema_counter = schema_counter + 1, next_field_id = %(next_field_id)s
@@ -510,7 +536,7 @@ UPDATE lake SET state = 'rebuilding', schema_counter = schema_counter + 1, next_
 UPDATE lake SET state = 'ready', schema_counter = greatest(schema_counter, %(counter)s) + 1, next_field_id = %(next_field_id)s
 
 -- name: rebuilt_files
-SELECT path, bytes, rows FROM data_files WHERE path > %(after)s ORDER BY path LIMIT %(limit)s
+SELECT file_id, {file_path}, bytes, rows FROM files WHERE file_id > %(after)s ORDER BY file_id LIMIT %(limit)s
 
 -- name: rebuilt_versions
 SELECT write_id FROM (SELECT write_id FROM backtest_results UNION ALL SELECT write_id FROM deleted_results) AS v
@@ -541,34 +567,40 @@ INSERT INTO deleted_results (write_id, task_id, let_go_at, reason, row)
 SELECT write_id, task_id, now(), %(reason)s, to_jsonb(g) FROM gone g WHERE write_id = ANY (%(write_ids)s)
 
 -- name: insert_empty_spans
-INSERT INTO result_files (write_id, task_id, file_id, first_row, rows)
-SELECT s.write_id, s.task_id, f.file_id, 0, 0
-FROM unnest(%(write_id)s::uuid[], %(task_id)s::text[], %(path)s::text[]) AS s (write_id, task_id, path)
-JOIN data_files f ON f.path = s.path
+INSERT INTO shared_rows (write_id, file_id, first_row, rows)
+SELECT s.write_id, f.file_id, 0, 0
+FROM unnest(%(write_id)s::uuid[], %(span_path)s::text[]) AS s (write_id, path)
+JOIN (SELECT file_id, {file_path} AS path FROM files f WHERE {at_paths}) AS f USING (path)
 
 -- name: drop_spans
-DELETE FROM result_files s USING data_files f,
-    unnest(%(write_id)s::uuid[], %(path)s::text[]) AS d (write_id, path)
-WHERE f.path = d.path AND s.file_id = f.file_id AND s.write_id = d.write_id
+WITH copies AS (
+    SELECT d.write_id, f.file_id
+    FROM unnest(%(write_id)s::uuid[], %(span_path)s::text[]) AS d (write_id, path)
+    JOIN (SELECT file_id, {file_path} AS path FROM files f WHERE {at_paths}) AS f USING (path)
+), whole AS (
+    UPDATE files f SET is_whole = false FROM copies c WHERE f.file_id = c.file_id AND f.name = c.write_id
+)
+DELETE FROM shared_rows s USING copies c WHERE s.file_id = c.file_id AND s.write_id = c.write_id
 
 -- name: insert_dead_rows
 INSERT INTO dead_rows (file_id, task_id)
 SELECT f.file_id, d.task_id
-FROM unnest(%(path)s::text[], %(task_id)s::text[]) AS d (path, task_id) JOIN data_files f ON f.path = d.path
+FROM unnest(%(span_path)s::text[], %(task_id)s::text[]) AS d (path, task_id)
+JOIN (SELECT file_id, {file_path} AS path FROM files f WHERE {at_paths}) AS f USING (path)
 ON CONFLICT DO NOTHING
 
 -- name: next_files
 SELECT max(file_id) FROM (
-    SELECT file_id FROM data_files WHERE file_id > %(after)s ORDER BY file_id LIMIT %(limit)s
+    SELECT file_id FROM files WHERE file_id > %(after)s ORDER BY file_id LIMIT %(limit)s
 ) AS page
 
 -- name: let_unneeded_files_go
-UPDATE data_files f SET let_go_at = now()
+UPDATE files f SET let_go_at = now()
 WHERE f.file_id > %(after)s AND f.file_id <= %(last)s AND f.let_go_at IS NULL
-  AND NOT EXISTS (SELECT FROM result_files s JOIN backtest_results r USING (write_id) WHERE s.file_id = f.file_id)
+  AND NOT {is_needed}
 
 -- name: forget_dead_rows_of_let_go
-DELETE FROM dead_rows d USING data_files f
+DELETE FROM dead_rows d USING files f
 WHERE d.file_id = f.file_id AND f.let_go_at IS NOT NULL AND f.file_id > %(after)s AND f.file_id <= %(last)s
 
 

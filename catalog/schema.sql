@@ -66,7 +66,7 @@ COMMENT ON COLUMN lake_columns.wide IS 'Integers beyond 2^53 were stored: it can
 CREATE TABLE backtest_results (
     task_id        text COLLATE "C" PRIMARY KEY,
     strategy       text COLLATE "C" NOT NULL,
-    strategies     text[] COLLATE "C" NOT NULL,
+    strategies     text[] COLLATE "C",
     status         text COLLATE "C" NOT NULL,
     created_at     timestamptz NOT NULL,
     file_size      bigint      NOT NULL,
@@ -79,7 +79,7 @@ CREATE TABLE backtest_results (
     write_id       uuid        NOT NULL,
     replaces       uuid,
     saved_at       timestamptz NOT NULL,
-    tables         jsonb       NOT NULL,
+    tables         json        NOT NULL,
     params         jsonb,
     metrics        jsonb,
     CONSTRAINT backtest_results_write_id UNIQUE (write_id)
@@ -94,7 +94,7 @@ CREATE INDEX backtest_results_metrics ON backtest_results USING gin (metrics jso
 COMMENT ON TABLE backtest_results IS 'The live results; what was deleted or replaced is in deleted_results.';
 COMMENT ON COLUMN backtest_results.task_id IS 'Identity of the result.';
 COMMENT ON COLUMN backtest_results.strategy IS 'Its strategy; the first one of several.';
-COMMENT ON COLUMN backtest_results.strategies IS 'All strategies of the document.';
+COMMENT ON COLUMN backtest_results.strategies IS 'All strategies of the document, where there are several; null: the one.';
 COMMENT ON COLUMN backtest_results.status IS 'Status the engine gave it.';
 COMMENT ON COLUMN backtest_results.created_at IS 'When the run was made.';
 COMMENT ON COLUMN backtest_results.file_size IS 'Bytes it takes in the lake.';
@@ -111,9 +111,10 @@ COMMENT ON COLUMN backtest_results.tables IS 'Rows per lake table.';
 COMMENT ON COLUMN backtest_results.params IS 'Searchable copy of the parameters; the lake holds them exactly.';
 COMMENT ON COLUMN backtest_results.metrics IS 'Searchable copy of the metrics; the lake holds them exactly.';
 
-CREATE TABLE data_files (
+CREATE TABLE files (
     file_id    bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    path       text COLLATE "C" NOT NULL,
+    name       uuid,
+    path       text COLLATE "C",
     table_name text COLLATE "C" NOT NULL,
     strategy   text COLLATE "C" NOT NULL,
     run_date   date        NOT NULL,
@@ -122,40 +123,56 @@ CREATE TABLE data_files (
     sha256     bytea       NOT NULL CHECK (octet_length(sha256) = 32),
     added_at   timestamptz NOT NULL DEFAULT now(),
     let_go_at  timestamptz,
-    CONSTRAINT data_files_path UNIQUE (path)
+    is_whole   boolean     NOT NULL DEFAULT false CHECK (name IS NOT NULL OR NOT is_whole),
+    CONSTRAINT files_named CHECK ((name IS NULL) <> (path IS NULL)),
+    CONSTRAINT files_name UNIQUE (name, table_name, strategy, run_date),
+    CONSTRAINT files_path UNIQUE (path)
 );
-CREATE INDEX data_files_live ON data_files (table_name, strategy, run_date) WHERE let_go_at IS NULL;
-CREATE INDEX data_files_let_go ON data_files (let_go_at) WHERE let_go_at IS NOT NULL;
-COMMENT ON TABLE data_files IS 'Immutable Parquet files: the live ones, and those let go that vacuum has not deleted yet.';
-COMMENT ON COLUMN data_files.file_id IS 'Number of the file in this catalog.';
-COMMENT ON COLUMN data_files.path IS 'Path below the lake, percent-encoded as on disk.';
-COMMENT ON COLUMN data_files.table_name IS 'Lake table whose rows it holds, or results.';
-COMMENT ON COLUMN data_files.strategy IS 'Partition: strategy, not encoded.';
-COMMENT ON COLUMN data_files.run_date IS 'Partition: date.';
-COMMENT ON COLUMN data_files.rows IS 'Rows in the file, dead ones included.';
-COMMENT ON COLUMN data_files.bytes IS 'Size of the file.';
-COMMENT ON COLUMN data_files.sha256 IS 'SHA-256 of the file''s bytes.';
-COMMENT ON COLUMN data_files.added_at IS 'When its commit began.';
-COMMENT ON COLUMN data_files.let_go_at IS 'Since when no live result needs it; null: it is alive.';
+CREATE INDEX files_live ON files (table_name, strategy, run_date) WHERE let_go_at IS NULL;
+CREATE INDEX files_let_go ON files (let_go_at) WHERE let_go_at IS NOT NULL;
+COMMENT ON TABLE files IS 'Immutable Parquet files: the live ones, and those let go that vacuum has not deleted yet.';
+COMMENT ON COLUMN files.file_id IS 'Number of the file in this catalog.';
+COMMENT ON COLUMN files.name IS 'UUID that it is named by, where its path follows from that, table, strategy and date.';
+COMMENT ON COLUMN files.path IS 'Path below the lake, percent-encoded as on disk, where it does not follow.';
+COMMENT ON COLUMN files.table_name IS 'Lake table whose rows it holds, or results.';
+COMMENT ON COLUMN files.strategy IS 'Partition: strategy, not encoded.';
+COMMENT ON COLUMN files.run_date IS 'Partition: date.';
+COMMENT ON COLUMN files.rows IS 'Rows in the file, dead ones included.';
+COMMENT ON COLUMN files.bytes IS 'Size of the file.';
+COMMENT ON COLUMN files.sha256 IS 'SHA-256 of the file''s bytes.';
+COMMENT ON COLUMN files.added_at IS 'When its commit began.';
+COMMENT ON COLUMN files.let_go_at IS 'Since when no live result needs it; null: it is alive.';
+COMMENT ON COLUMN files.is_whole IS 'All of its rows are of the version of a result whose id it is named by.';
 
-CREATE TABLE result_files (
+CREATE TABLE shared_rows (
     write_id  uuid   NOT NULL,
-    file_id   bigint NOT NULL REFERENCES data_files (file_id),
+    file_id   bigint NOT NULL REFERENCES files (file_id),
     first_row bigint NOT NULL CHECK (first_row >= 0),
     rows      bigint NOT NULL CHECK (rows >= 0),
-    task_id   text COLLATE "C" NOT NULL,
     PRIMARY KEY (write_id, file_id, first_row)
 );
-CREATE INDEX result_files_file ON result_files (file_id, write_id);
-COMMENT ON TABLE result_files IS 'Which rows of which file belong to which version of a result; kept until vacuum.';
-COMMENT ON COLUMN result_files.write_id IS 'Version of the result, live or let go.';
-COMMENT ON COLUMN result_files.file_id IS 'File that holds the rows.';
-COMMENT ON COLUMN result_files.first_row IS 'Place of the first row in the file, from 0.';
-COMMENT ON COLUMN result_files.rows IS 'Number of rows.';
-COMMENT ON COLUMN result_files.task_id IS 'Result that the rows belong to.';
+CREATE INDEX shared_rows_file ON shared_rows (file_id, write_id);
+COMMENT ON TABLE shared_rows IS 'Which rows of which file belong to which version of a result, of files that are not whole; kept until vacuum.';
+COMMENT ON COLUMN shared_rows.write_id IS 'Version of the result, live or let go.';
+COMMENT ON COLUMN shared_rows.file_id IS 'File that holds the rows.';
+COMMENT ON COLUMN shared_rows.first_row IS 'Place of the first row in the file, from 0.';
+COMMENT ON COLUMN shared_rows.rows IS 'Number of rows.';
+
+CREATE VIEW data_files AS
+SELECT file_id,
+       coalesce(path, table_name || '/strategy=' || strategy || '/run_date=' || to_char(run_date, 'YYYY-MM-DD') || '/'
+           || name || '.parquet') AS path,
+       table_name, strategy, run_date, rows, bytes, sha256, added_at, let_go_at
+FROM files;
+COMMENT ON VIEW data_files IS 'The files with their paths.';
+
+CREATE VIEW result_files AS
+SELECT write_id, file_id, first_row, rows FROM shared_rows
+UNION ALL SELECT name, file_id, 0::bigint, rows FROM files WHERE is_whole;
+COMMENT ON VIEW result_files IS 'Which rows of which file belong to which version of a result.';
 
 CREATE TABLE dead_rows (
-    file_id bigint NOT NULL REFERENCES data_files (file_id),
+    file_id bigint NOT NULL REFERENCES files (file_id),
     task_id text COLLATE "C" NOT NULL,
     PRIMARY KEY (file_id, task_id)
 );

@@ -109,6 +109,14 @@ def data_path(table: str, strategy: str, day: date, file_id: UUID) -> str:
     return f"{table}/strategy={encode(strategy)}/run_date={day.isoformat()}/{file_id}.parquet"
 
 
+def name_of(path: str, table: str, strategy: str, day: date) -> UUID | None:
+    """The UUID that a data file is named by, where its path follows from that and these as they are; else None."""
+    parsed = parse_data_path(path)
+    if parsed is None or path != f"{table}/strategy={strategy}/run_date={day.isoformat()}/{parsed[3]}.parquet":
+        return None
+    return parsed[3]
+
+
 def share(size: int, first_row: int, rows: int, total: int) -> int:
     """Bytes of a data file that fall to one of the results in it, by rows; the shares of all are the whole."""
     return size * (first_row + rows) // total - size * first_row // total if total else size

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
 import psycopg
 
+from lakestore import layout
 from lakestore.catalog.connect import Connection, Connections
 from lakestore.catalog.decided import lock_key, transact
 from lakestore.catalog.failures import is_storable
@@ -18,6 +19,9 @@ from lakestore.errors import AlreadyExistsError, ConflictError, InvalidInputErro
 from lakestore.model import NewFile, NewResult, Statement
 
 _ROUNDS = 5
+
+Holding = tuple[UUID, str, int, int]
+"""What a version of a result has of a file: the version, the file's path, the first row, the rows."""
 
 
 def commit(
@@ -122,11 +126,7 @@ def _insert(conn: Connection, results: Sequence[NewResult], files: Sequence[NewF
         before = old.get(result.info.task_id)
         conn.execute(q["insert_result" if before is None else "replace_result"], result_row(result, before))
     insert_stats(conn, results)
-    held = [
-        (result.info.write_id, result.info.task_id, span.path, span.first_row, span.rows)
-        for result in results
-        for span in result.spans
-    ]
+    held = [(result.info.write_id, span.path, span.first_row, span.rows) for result in results for span in result.spans]
     insert_files(conn, files, held)
 
 
@@ -143,23 +143,47 @@ def insert_stats(conn: Connection, results: Sequence[NewResult]) -> None:
         conn.execute(queries()["insert_run_stats"], given)
 
 
-def insert_files(conn: Connection, files: Sequence[NewFile], held: Sequence[tuple[UUID, str, str, int, int]]) -> None:
-    """Insert data files and what each result has of them: version, task id, path, first row, rows."""
+def at_paths(paths: Iterable[str]) -> dict[str, Any]:
+    """The parameters of `at_paths` in SQL, which finds files by their paths."""
+    given = list(paths)
+    parsed = map(layout.parse_data_path, given)
+    return {"paths": given, "names": [each[3] for each in parsed if each is not None]}
+
+
+def dead_rows(dead: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    """The parameters of `insert_dead_rows`: path and task id of rows that are dead."""
+    paths = [path for path, _ in dead]
+    return {"span_path": paths, "task_id": [task_id for _, task_id in dead], **at_paths(paths)}
+
+
+def insert_files(conn: Connection, files: Sequence[NewFile], held: Sequence[Holding]) -> None:
+    """Insert data files and what each result has of them."""
+    names = {file.path: layout.name_of(file.path, file.table, file.strategy, file.run_date) for file in files}
+    several = {path for path, count in Counter(path for _, path, _, _ in held).items() if count > 1}
+    rows = {file.path: file.rows for file in files}
+    # What a file's own name says of its rows needs no row of its own.
+    whole = {
+        path
+        for write_id, path, first, count in held
+        if path not in several and write_id == names[path] and (first, count) == (0, rows[path])
+    }
+    told = [row for row in held if row[1] not in whole]
     conn.execute(
         queries()["insert_files"],
         {
-            "path": [file.path for file in files],
+            "name": [names[file.path] for file in files],
+            "path": [file.path if names[file.path] is None else None for file in files],
+            "is_whole": [file.path in whole for file in files],
             "table": [file.table for file in files],
             "strategy": [file.strategy for file in files],
             "run_date": [file.run_date for file in files],
             "rows": [file.rows for file in files],
             "bytes": [file.bytes for file in files],
             "sha256": [file.sha256 for file in files],
-            "span_write_id": [row[0] for row in held],
-            "span_task_id": [row[1] for row in held],
-            "span_path": [row[2] for row in held],
-            "span_first_row": [row[3] for row in held],
-            "span_rows": [row[4] for row in held],
+            "span_write_id": [row[0] for row in told],
+            "span_path": [row[1] for row in told],
+            "span_first_row": [row[2] for row in told],
+            "span_rows": [row[3] for row in told],
         },
     )
 
@@ -170,7 +194,7 @@ def result_row(result: NewResult, old: UUID | None) -> dict[str, Any]:
     return {
         "task_id": info.task_id,
         "strategy": info.strategy,
-        "strategies": list(info.strategies),
+        "strategies": None if info.strategies == (info.strategy,) else list(info.strategies),
         "status": info.status,
         "created_at": info.created_at,
         "file_size": info.file_size,
@@ -183,7 +207,7 @@ def result_row(result: NewResult, old: UUID | None) -> dict[str, Any]:
         "write_id": info.write_id,
         "replaces": result.replaces or old,
         "saved_at": info.saved_at,
-        "tables": json.dumps(dict(info.tables)),
+        "tables": json.dumps(dict(info.tables), separators=(",", ":")),
         "params": result.params,
         "metrics": result.metrics,
     }

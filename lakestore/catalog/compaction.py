@@ -57,12 +57,12 @@ class Exchange:
     """New files in the place of old ones.
 
     Attributes:
-        held: version, task id, path, first row and rows of each result in the new files.
+        held: what each result has of the new files.
         moved: versions whose row of `results` is in another partition now, by its date.
     """
 
     files: Sequence[NewFile]
-    held: Sequence[tuple[UUID, str, str, int, int]]
+    held: Sequence[commits.Holding]
     old: Sequence[int]
     moved: Mapping[date, Sequence[UUID]]
 
@@ -126,7 +126,7 @@ class Compaction:
 
         what = f"compact {len(old)} files"
         path = exchange.files[0].path if exchange.files else ""
-        transact(self._connections, what, work, find="find_file", found_by={"path": path})
+        transact(self._connections, what, work, find="find_file", found_by=commits.at_paths([path]))
 
     def coarsen(self, partition: Partition) -> None:
         """Let new results go into coarser partitions from now on."""

@@ -92,7 +92,7 @@ class Rebuild:
 
     def files(self) -> Iterator[tuple[str, int, int]]:
         """Yield the files that were added: path, bytes, rows."""
-        yield from self._paged("rebuilt_files", "")
+        yield from ((path, size, rows) for _, path, size, rows in self._paged("rebuilt_files", 0))
 
     def versions(self) -> Iterator[UUID]:
         """Yield the versions of results that were added."""
@@ -105,14 +105,14 @@ class Rebuild:
     def add_files(
         self,
         files: Sequence[NewFile],
-        held: Sequence[tuple[UUID, str, str, int, int]],
+        held: Sequence[commits.Holding],
         dead: Sequence[tuple[str, str]],
         tables: Iterable[LakeTable],
     ) -> None:
         """Add data files and what lies in them.
 
         Args:
-            held: version, task id, path, first row and rows of each result.
+            held: what each result has of them.
             dead: path and task id of rows that are of no known version.
             tables: the lake tables that are new, or have columns that are new or changed, with those columns.
         """
@@ -143,14 +143,14 @@ class Rebuild:
         gone: Sequence[Gone],
         dead: Sequence[tuple[str, str]],
         copies: Sequence[tuple[UUID, str]],
-        empty: Sequence[tuple[UUID, str, str]],
+        empty: Sequence[tuple[UUID, str]],
     ) -> None:
         """Add versions of results, and say which rows are not theirs to show.
 
         Args:
             dead: path and task id of rows that are dead where their file is alive.
             copies: version and path of rows of living results that stand elsewhere too.
-            empty: version, task id and path of results that have no rows in a file that is named by them.
+            empty: version and path of results that have no rows in a file that is named by them.
         """
         q = queries()
 
@@ -167,12 +167,11 @@ class Rebuild:
                     conn.execute(q["insert_result"], commits.result_row(result, None))
                 commits.insert_stats(conn, [*(each.result for each in gone), *alive])
                 _mark_dead(conn, dead)
-                if empty:
-                    spans = {"write_id": [e[0] for e in empty], "task_id": [e[1] for e in empty]}
-                    conn.execute(q["insert_empty_spans"], {**spans, "path": [e[2] for e in empty]}, prepare=False)
-                if copies:
-                    names = {"write_id": [version for version, _ in copies], "path": [path for _, path in copies]}
-                    conn.execute(q["drop_spans"], names, prepare=False)
+                for name, spans in (("insert_empty_spans", empty), ("drop_spans", copies)):
+                    if spans:
+                        paths = [path for _, path in spans]
+                        given = {"write_id": [version for version, _ in spans], "span_path": paths}
+                        conn.execute(q[name], given | commits.at_paths(paths), prepare=False)
 
         self._connections.run("add results", work)
 
@@ -237,5 +236,4 @@ def _held(conn: Connection) -> bool:
 
 def _mark_dead(conn: Connection, dead: Sequence[tuple[str, str]]) -> None:
     if dead:
-        given = {"path": [path for path, _ in dead], "task_id": [task_id for _, task_id in dead]}
-        conn.execute(queries()["insert_dead_rows"], given, prepare=False)
+        conn.execute(queries()["insert_dead_rows"], commits.dead_rows(dead), prepare=False)

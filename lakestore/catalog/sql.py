@@ -40,7 +40,11 @@ def parse(text: str) -> dict[str, bytes]:
     """Split the text of a file of named statements; `{x}` in one is replaced by the statement x."""
     parts = _HEADING.split(text)
     raw = {name: _without_comments(body) for name, body in zip(parts[1::2], parts[2::2], strict=True)}
-    return {name: _INCLUDE.sub(lambda m: raw[m[1]], body).encode() for name, body in raw.items()}
+
+    def whole(body: str) -> str:
+        return _INCLUDE.sub(lambda found: whole(raw[found[1]]), body)
+
+    return {name: whole(body).encode() for name, body in raw.items()}
 
 
 def _without_comments(body: str) -> str:

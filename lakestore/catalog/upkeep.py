@@ -8,7 +8,9 @@ from datetime import UTC, date, datetime
 from typing import Any, Final
 from uuid import UUID
 
+from lakestore import layout
 from lakestore.catalog.columns import read_tables, row_of
+from lakestore.catalog.commits import at_paths
 from lakestore.catalog.connect import Connection, Connections
 from lakestore.catalog.failures import is_storable
 from lakestore.catalog.gathered import Gathered
@@ -101,11 +103,11 @@ class Upkeep:
 
     def known_paths(self, paths: Sequence[str]) -> set[str]:
         """Return those of the paths that are data files, alive or let go."""
-        return {row[0] for row in self._rows("look up data files", "known_paths", paths=list(paths))}
+        return {row[0] for row in self._rows("look up data files", "known_paths", **at_paths(paths))}
 
     def is_live_path(self, path: str) -> bool:
         """Say whether a path is a live data file."""
-        return bool(self._rows("look up a data file", "is_live_path", path=path)[0][0])
+        return bool(self._rows("look up a data file", "is_live_path", **at_paths([path]))[0][0])
 
     def claim_paths(self, files: Sequence[tuple[str, str, str, date]]) -> set[str]:
         """Let go files that the catalog does not know, so that nobody can commit them; return their paths.
@@ -113,8 +115,14 @@ class Upkeep:
         Args:
             files: path, table, strategy and date of each. One that became known meanwhile is left alone.
         """
-        columns: list[list[Any]] = [list(column) for column in zip(*files, strict=True)] or [[], [], [], []]
-        given = dict(zip(("path", "table", "strategy", "run_date"), columns, strict=True))
+        names = [layout.name_of(*file) for file in files]
+        given = {
+            "name": names,
+            "path": [path if name is None else None for name, (path, *_) in zip(names, files, strict=True)],
+            "table": [table for _, table, _, _ in files],
+            "strategy": [strategy for _, _, strategy, _ in files],
+            "run_date": [day for *_, day in files],
+        }
         return {row[0] for row in self._rows("let leftovers go", "claim_paths", **given)}
 
     def needed_tombstones(self, write_ids: Sequence[UUID]) -> set[UUID]:
@@ -130,7 +138,7 @@ class Upkeep:
 
     def results_in(self, paths: Sequence[str]) -> dict[str, tuple[str, ...]]:
         """Return the task ids of the living results that have rows in data files, by path."""
-        return {row[0]: tuple(row[1]) for row in self._rows("look up results", "results_in_files", paths=list(paths))}
+        return {row[0]: tuple(row[1]) for row in self._rows("look up results", "results_in_files", **at_paths(paths))}
 
     def let_go(self) -> Iterator[list[tuple[UUID, str, Reason]]]:
         """Yield pages of the versions that were let go: their ids, task ids, and why."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from lakestore import layout, record, tombstones
+from lakestore.catalog.commits import dead_rows
 from lakestore.catalog.rebuild import Held
 from lakestore.codec.envelope import Envelope
 from lakestore.codec.known import known
@@ -84,8 +85,7 @@ class Adoption:
             CatalogError: the catalog cannot be reached.
         """
         self._parts.catalog.upkeep.take_tables(batch.tables)
-        given = {"path": [path for path, _ in batch.dead], "task_id": [task_id for _, task_id in batch.dead]}
-        also = [("insert_dead_rows", given)] if batch.dead else []
+        also = [("insert_dead_rows", dead_rows(batch.dead))] if batch.dead else []
         self._parts.catalog.commit(batch.results, batch.files, also=also)
 
     def _read(self, names: Iterable[str]) -> Iterator[Facts]:

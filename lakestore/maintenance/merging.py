@@ -79,9 +79,9 @@ class Merging:
         for write_id in versions:
             self._prove(write_id, living.get(write_id), merged)
         held = [
-            (write_id, task_id, one.file.path, first, count)
+            (write_id, one.file.path, first, count)
             for one in merged
-            for write_id, (task_id, first, count) in one.spans.items()
+            for write_id, (_, first, count) in one.spans.items()
         ]
         moved: dict[date, list[UUID]] = {}
         for one in merged:

@@ -15,6 +15,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from lakestore import layout, parquet, record, stamp, tombstones
+from lakestore.catalog.commits import Holding
 from lakestore.catalog.gathered import Gathered
 from lakestore.catalog.rebuild import Gone, Held
 from lakestore.codec.envelope import Envelope
@@ -116,10 +117,7 @@ class _Rebuild:
         for each in self._read([layout.RESULTS]):
             versions = self._versions.add(each.file.path, each.results)
             if each.file.path not in there:
-                held = [
-                    (write_id, row.task_id, each.file.path, number, 1)
-                    for number, (write_id, row) in enumerate(zip(versions, each.results, strict=True))
-                ]
+                held = [(write_id, each.file.path, number, 1) for number, write_id in enumerate(versions)]
                 yield _Added(each.file, held, [])
 
     def _data_files(self, there: Mapping[str, tuple[int, int]]) -> Iterator[_Added]:
@@ -134,7 +132,7 @@ class _Rebuild:
             path = each.file.path
             self._note(path, each.file.bytes, each.file.rows)
             if each.file_id in own:
-                yield _Added(each.file, [(each.file_id, own[each.file_id].task_id, path, 0, each.file.rows)], [])
+                yield _Added(each.file, [(each.file_id, path, 0, each.file.rows)], [])
             else:
                 yield self._of_many(each)
 
@@ -153,15 +151,16 @@ class _Rebuild:
         ]
         names = [task_id for task_id, _ in each.runs]
         held, dead, first = [], [], 0
+        mine: set[str] = set()
         for number, (write_id, rows) in enumerate(owners):
             version = self._versions.by_id.get(write_id) if write_id is not None else None
             if version is not None:
-                held.append((version.write_id, version.task_id, path, first, rows))
+                held.append((version.write_id, path, first, rows))
+                mine.add(version.task_id)
             elif rows and not each.versions:
                 dead.append((path, names[number]))
             first += rows
         if each.versions and any(write_id not in self._versions.by_id for write_id, _ in each.versions):
-            mine = {task_id for _, task_id, _, _, _ in held}
             runs = parquet.task_runs(self._parts.files.read(path), path)
             dead = [(path, task_id) for task_id, _ in runs if task_id not in mine]
         return _Added(each.file, held, dead)
@@ -262,7 +261,7 @@ class _Rebuild:
             return
         said = stated(envelope, self._profiles, where, lambda: document_of(self._parts.files, envelope, chosen, where))
         result = result_of(row, envelope, chosen, strategy, day, said)
-        made.empty += [(version.write_id, version.task_id, each.span.path) for each in chosen.empty]
+        made.empty += [(version.write_id, each.span.path) for each in chosen.empty]
         if stones is None:
             if envelope.profile[0] not in self._profiles:
                 self._unstated.setdefault(envelope.profile[0], []).append(version.task_id)
@@ -287,10 +286,10 @@ class _Rebuild:
 
 @dataclass(frozen=True, slots=True)
 class _Added:
-    """A file to be added: version, task id, path, first row and rows of what it holds, and the dead rows in it."""
+    """A file to be added: what it holds, and the dead rows in it."""
 
     file: NewFile
-    held: list[tuple[UUID, str, str, int, int]]
+    held: list[Holding]
     dead: list[tuple[str, str]]
 
 
@@ -302,7 +301,7 @@ class _Made:
         self.gone: list[Gone] = []
         self.dead: list[tuple[str, str]] = []
         self.copies: list[tuple[UUID, str]] = []
-        self.empty: list[tuple[UUID, str, str]] = []
+        self.empty: list[tuple[UUID, str]] = []
 
 
 def _latest(version: Version) -> tuple[str, int]:

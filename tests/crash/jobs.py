@@ -184,11 +184,8 @@ def _lose_a_result(lake: Lake) -> None:
     lake.save(_LOST, task_id="lost")
     backdate(lake)
     with psycopg.connect(lake.conninfo) as conn:
-        conn.execute("DELETE FROM result_files WHERE task_id = 'lost'")
+        conn.execute("DELETE FROM files USING backtest_results WHERE name = write_id AND task_id = 'lost'")
         conn.execute("DELETE FROM backtest_results WHERE task_id = 'lost'")
-        conn.execute(
-            "DELETE FROM data_files f WHERE NOT EXISTS (SELECT FROM result_files s WHERE s.file_id = f.file_id)"
-        )
     _lose_tombstones(lake)
 
 

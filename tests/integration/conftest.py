@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
+import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from lakestore.catalog import Catalog
 from lakestore.model import Fidelity, NewFile, NewResult, ResultInfo, RowSpan
@@ -91,6 +93,15 @@ def _make_save(
 def make_save() -> Callable[..., Save]:
     """Make a result with one file for each of its tables."""
     return _make_save
+
+
+@pytest.fixture
+def other_dsn(dsn: str) -> Iterator[str]:
+    """A second database beside the first."""
+    with psycopg.connect(dsn, autocommit=True) as conn:
+        conn.execute("CREATE DATABASE beside_it")
+        yield make_conninfo(dsn, dbname="beside_it")
+        conn.execute("DROP DATABASE beside_it WITH (FORCE)")
 
 
 @pytest.fixture

@@ -161,8 +161,8 @@ def test_a_reader_can_change_nothing(lake: Lake, reader: Lake, write: str) -> No
     [
         "INSERT INTO migrated_files SELECT * FROM migrated_files",
         "UPDATE backtest_results SET status = 'x'",
-        "DELETE FROM data_files",
-        "TRUNCATE result_files",
+        "DELETE FROM files",
+        "TRUNCATE shared_rows",
         "DROP TABLE dead_rows",
         "ALTER TABLE lake ADD COLUMN x integer",
         "CREATE TABLE x (y integer)",

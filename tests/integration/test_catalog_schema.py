@@ -36,15 +36,6 @@ WHERE created_at > NOW() - INTERVAL '7 days' ORDER BY created_at DESC LIMIT 100
 """
 
 
-@pytest.fixture
-def other_dsn(dsn: str) -> Any:
-    """A second database beside the first."""
-    with psycopg.connect(dsn, autocommit=True) as conn:
-        conn.execute("CREATE DATABASE beside_it")
-        yield make_conninfo(dsn, dbname="beside_it")
-        conn.execute("DROP DATABASE beside_it WITH (FORCE)")
-
-
 def describe(dsn: str) -> list[list[tuple[Any, ...]]]:
     with psycopg.connect(dsn) as conn:
         return [conn.execute(query).fetchall() for query in (COLUMNS, CONSTRAINTS, INDEXES)]

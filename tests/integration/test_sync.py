@@ -139,7 +139,7 @@ def test_adopt_takes_in_complete_results_that_the_catalog_does_not_know(
 @pytest.fixture
 def dump(lake: Lake) -> Iterator[tuple[Callable[[], None], Callable[[], None]]]:
     """Back up the catalog, and restore the backup."""
-    tables = "lake, lake_tables, lake_columns, backtest_results, data_files, result_files, dead_rows, deleted_results"
+    tables = "lake, lake_tables, lake_columns, backtest_results, files, shared_rows, dead_rows, deleted_results"
     kept: dict[str, list[Any]] = {}
 
     def back_up() -> None:
