@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -36,6 +36,8 @@ except ImportError:  # before Python 3.14
 
 _STATUS = Path("/proc/self/status")
 _CLEAR = Path("/proc/self/clear_refs")
+_SETTLED = 0.5
+"""Seconds after which a Python that was just started is at its work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +127,26 @@ def _turn(case: Case, least: float) -> tuple[float, float, int]:
         repeats += 1
         del result, given
     return clock, core, repeats
+
+
+@contextmanager
+def awake() -> Iterator[None]:
+    """Keep the cores from falling asleep: on each, work that gives way to any other at once (Linux's SCHED_IDLE).
+
+    A question to a server and its answer wake two processes. A virtual core that sleeps takes 0.1 ms to be woken,
+    which is more than the answer takes; on a busy machine none sleeps.
+    """
+    command = [
+        sys.executable,
+        "-c",
+        "import os\nos.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))\nwhile True: pass",
+    ]
+    with ExitStack() as stack:
+        for _ in range(len(os.sched_getaffinity(0))):
+            child = stack.enter_context(subprocess.Popen(command))
+            stack.callback(child.kill)
+        time.sleep(_SETTLED)
+        yield
 
 
 def ratio(case: Timing, base: Timing) -> Ratio:
