@@ -240,11 +240,12 @@ CROSS JOIN LATERAL (
 WHERE r.task_id = %(task_id)s
 
 -- name: page
--- One page, newest first; `after` is the last (created_at, task_id) of the page before.
-created_at >= coalesce(%(since)s::timestamptz, '-infinity')
-AND created_at < coalesce(%(until)s::timestamptz, 'infinity')
-AND created_at <= coalesce(%(after_time)s::timestamptz, 'infinity')
-AND (created_at < coalesce(%(after_time)s::timestamptz, 'infinity') OR task_id > %(after_id)s COLLATE "C")
+-- One page, newest first; `after` is the last (created_at, task_id) of the page before. A line with a parameter that is
+-- not given is left out, and the limit is written as a number: the server then plans most pages only once.
+TRUE
+AND created_at >= %(since)s
+AND created_at < %(until)s
+AND created_at <= %(after_time)s AND (created_at < %(after_time)s OR task_id > %(after_id)s COLLATE "C")
 
 -- name: results
 SELECT {listed_columns} FROM backtest_results
@@ -253,19 +254,23 @@ ORDER BY created_at DESC, task_id LIMIT %(limit)s
 
 -- name: results_by_status
 SELECT {listed_columns} FROM backtest_results
-WHERE {page} AND left(status, 64) = left(%(status)s, 64) AND status = %(status)s
+WHERE {page}
+AND left(status, 64) = left(%(status)s, 64) AND status = %(status)s
 ORDER BY created_at DESC, task_id LIMIT %(limit)s
 
 -- name: results_by_strategy
 -- Documents of several strategies are found by each of them, through an index of their own.
 SELECT {listed_columns} FROM (
     (SELECT * FROM backtest_results
-     WHERE {page} AND strategy = %(strategy)s AND (%(status)s::text IS NULL OR status = %(status)s::text)
+     WHERE {page}
+     AND strategy = %(strategy)s
+     AND status = %(status)s
      ORDER BY created_at DESC, task_id LIMIT %(limit)s)
     UNION ALL
     (SELECT * FROM backtest_results
-     WHERE {page} AND cardinality(strategies) > 1 AND strategies @> ARRAY[%(strategy)s::text]
-       AND strategy <> %(strategy)s AND (%(status)s::text IS NULL OR status = %(status)s::text)
+     WHERE {page}
+     AND cardinality(strategies) > 1 AND strategies @> ARRAY[%(strategy)s::text] AND strategy <> %(strategy)s
+     AND status = %(status)s
      ORDER BY created_at DESC, task_id LIMIT %(limit)s)
 ) r
 ORDER BY created_at DESC, task_id LIMIT %(limit)s

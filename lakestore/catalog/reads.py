@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, cast
 
 from lakestore.catalog.connect import Connection, Connections
 from lakestore.catalog.failures import is_storable
-from lakestore.catalog.sql import queries
+from lakestore.catalog.sql import page_of, queries
 from lakestore.errors import InvalidInputError
 from lakestore.model import Fidelity, ResultDigest, ResultInfo, RowSpan
 
@@ -65,7 +65,7 @@ def locate(connections: Connections, task_id: str) -> tuple[ResultInfo, tuple[Ro
         return None
     # Without any rows the arrays are null.
     spans = [array or () for array in row[_INFO_COLUMNS:]]
-    return info_of(row), tuple(RowSpan(*span) for span in zip(*spans, strict=True))
+    return info_of(row[:_INFO_COLUMNS]), tuple(RowSpan(*span) for span in zip(*spans, strict=True))
 
 
 def results(
@@ -98,12 +98,12 @@ def results(
         "since": _utc(since),
         "until": _utc(until),
         "after_time": _utc(after[0]) if after else None,
-        "after_id": after[1] if after else "",
-        "limit": limit,
+        "after_id": after[1] if after else None,
         "details": details,
     }
-    query = queries()[name]
-    rows = connections.run("list results", lambda conn: conn.execute(query, parameters, binary=True).fetchall())
+    given = {key: value for key, value in parameters.items() if value is not None}
+    query = page_of(name, frozenset(given), limit)
+    rows = connections.run("list results", lambda conn: conn.execute(query, given, binary=True).fetchall())
     return [info_of(row) for row in rows]
 
 
@@ -112,43 +112,40 @@ def _utc(time: datetime | None) -> datetime | None:
     return time.replace(tzinfo=UTC) if time is not None and time.tzinfo is None else time
 
 
-_MADE: Final = (
-    "task_id", "strategy", "status", "created_at", "file_size", "json_size", "run_date", "strategies", "sha256",
-    "profile", "fidelity", "write_id", "saved_at", "texts", "stats",
-)  # fmt: skip
-_SETTERS: Final = tuple(getattr(ResultInfo, name).__set__ for name in _MADE)
+def _setter(name: str) -> Callable[[ResultInfo, Any], None]:
+    return cast("Callable[[ResultInfo, Any], None]", getattr(ResultInfo, name).__set__)
+
+
+_task_id, _strategy, _status, _created_at = map(_setter, ("task_id", "strategy", "status", "created_at"))
+_file_size, _json_size, _run_date, _strategies = map(_setter, ("file_size", "json_size", "run_date", "strategies"))
+_sha256, _profile, _fidelity, _write_id = map(_setter, ("sha256", "profile", "fidelity", "write_id"))
+_saved_at, _texts, _stats = map(_setter, ("saved_at", "texts", "stats"))
 
 
 def info_of(row: Sequence[Any]) -> ResultInfo:
     """Return the result that a row of `result_columns` stands for; its JSON is parsed when it is looked at."""
-    (task_id, strategy, status, created_at, file_size, json_size, run_date, strategies, sha256, profile) = row[:10]
-    (fidelity, fidelity_bytes, write_id, saved_at, *texts) = row[10:_INFO_COLUMNS]
-    values: tuple[Any, ...] = (
-        task_id,
-        strategy,
-        status,
-        _in_utc(created_at),
-        file_size,
-        json_size,
-        run_date,
-        (strategy,) if strategies is None else tuple(strategies),
-        sha256,
-        profile,
-        _fidelity(fidelity, fidelity_bytes),
-        write_id,
-        _in_utc(saved_at),
-        tuple(texts),
-        {},
-    )
-    # Slot by slot takes a quarter of what the constructor of a frozen dataclass takes.
+    (
+        task_id, strategy, status, created_at, file_size, json_size, run_date, strategies, sha256, profile,
+        fidelity, fidelity_bytes, write_id, saved_at, tables, params, metrics,
+    ) = row  # fmt: skip
+    # A page makes a hundred: slot by slot takes half of what the constructor of a frozen dataclass takes.
     info = object.__new__(ResultInfo)
-    for put, value in zip(_SETTERS, values, strict=True):
-        put(info, value)
+    _task_id(info, task_id)
+    _strategy(info, strategy)
+    _status(info, status)
+    _created_at(info, created_at if created_at.tzinfo is UTC else created_at.astimezone(UTC))
+    _file_size(info, file_size)
+    _json_size(info, json_size)
+    _run_date(info, run_date)
+    _strategies(info, (strategy,) if strategies is None else tuple(strategies))
+    _sha256(info, sha256)
+    _profile(info, profile)
+    _fidelity(info, _fidelity_of(fidelity, fidelity_bytes))
+    _write_id(info, write_id)
+    _saved_at(info, saved_at if saved_at.tzinfo is UTC else saved_at.astimezone(UTC))
+    _texts(info, (tables, params, metrics))
+    _stats(info, {})
     return info
 
 
-def _in_utc(time: datetime) -> datetime:
-    return time if time.tzinfo is UTC else time.astimezone(UTC)
-
-
-_fidelity = lru_cache(1024)(Fidelity)
+_fidelity_of = lru_cache(1024)(Fidelity)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from lakestore.errors import CatalogError
@@ -14,6 +14,7 @@ _HERE = Path(__file__).resolve().parent
 _FOLDERS = (_HERE / "sql", _HERE.parents[1] / "catalog")
 _HEADING = re.compile(r"^-- name: ([a-z_]+)$", re.MULTILINE)
 _INCLUDE = re.compile(r"\{([a-z_]+)\}")
+_PARAMETER = re.compile(r"%\(([a-z_]+)\)s")
 _MIGRATION = re.compile(r"^(\d{4})_[a-z0-9_]+\.sql$")
 
 
@@ -55,6 +56,13 @@ def _without_comments(body: str) -> str:
 def queries() -> Mapping[str, bytes]:
     """Return the statements of `queries.sql` by name."""
     return parse(_read(folder() / "queries.sql"))
+
+
+@lru_cache(256)
+def page_of(name: str, given: frozenset[str], limit: int) -> bytes:
+    """Return a statement of `queries.sql` that lists one page, without the lines whose parameters are not given."""
+    lines = queries()[name].decode().replace("%(limit)s", format(limit, "d")).splitlines()
+    return "\n".join(line for line in lines if given.issuperset(_PARAMETER.findall(line))).encode()
 
 
 @cache
