@@ -9,7 +9,8 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from dataclasses import field as field_of
 from typing import Any
 from uuid import UUID
 
@@ -22,7 +23,7 @@ from lakestore.encodings import MOST, Choice, choose, levels_of, numbers_of, opt
 from lakestore.errors import CorruptFileError
 from lakestore.footer import Repacked, trimmed
 from lakestore.gather import in_order, inverse, one
-from lakestore.model import FIRST_FIELD_ID, FORMAT_VERSION, POS_FIELD, TASK_ID_FIELD, Column, SqlType
+from lakestore.model import FIRST_FIELD_ID, POS_FIELD, TASK_ID_FIELD, Column, SqlType
 from lakestore.seal import sealed
 
 FOOTER_KEY = b"lakestore"
@@ -262,9 +263,8 @@ def _back(places: Any, order: int | None, columns: Mapping[int, pa.ChunkedArray]
 
 
 def _order(metadata: Mapping[bytes, bytes] | None) -> int | None:
-    raw = (metadata or {}).get(FOOTER_KEY)
-    found: int | None = None if raw is None else json.loads(raw).get("o")
-    return found
+    said = _said(metadata)
+    return None if said is None else said.order
 
 
 def cut(data: Any, where: str, first_row: int, rows: int) -> pa.Buffer:
@@ -300,16 +300,50 @@ def footer_columns(schema: pa.Schema, metadata: Mapping[bytes, bytes] | None) ->
     Ids, names and nesting stand in the file's own schema; the footer adds the SQL types, the keys that differ from
     the names, and the columns of which the file has no value.
     """
+    said = _said(metadata)
+    if said is None:
+        return None
+    found = list(said.others)
+    for place, (column, code) in enumerate(zip(_placed(schema, None), said.codes, strict=True)):
+        key = said.keys.get(place, column.key)
+        found.append(replace(column, type=_TYPE_OF[code.upper()], wide=code == "b", key=key))
+    return said.key, tuple(sorted(found, key=lambda column: column.field_id))
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What a footer says.
+
+    Attributes:
+        key: the document key of the lake table.
+        codes: the SQL type of each column in the file's schema.
+        order: field id of the column that goes up in each document.
+        keys: by their place in the schema, keys that differ from the columns' names.
+        others: the columns of which the file has no value.
+    """
+
+    key: str
+    codes: str
+    order: int | None = None
+    keys: Mapping[int, str] = field_of(default_factory=dict)
+    others: Sequence[Column] = ()
+
+
+def _said(metadata: Mapping[bytes, bytes] | None) -> _Said | None:
     raw = (metadata or {}).get(FOOTER_KEY)
     if raw is None:
         return None
     value = json.loads(raw)
-    found: list[Column] = []
-    keys = dict(value.get("n", ()))
-    for place, (column, code) in enumerate(zip(_placed(schema, None), value["c"], strict=True)):
-        found.append(replace(column, type=_TYPE_OF[code.upper()], wide=code == "b", key=keys.get(place, column.key)))
-    found += [Column(*item) for item in value.get("x", ())]
-    return value["k"], tuple(sorted(found, key=lambda column: column.field_id))
+    if isinstance(value, dict):
+        # As it was written before.
+        others = [Column(*item) for item in value.get("x", ())]
+        return _Said(value["k"], value["c"], value.get("o"), dict(value.get("n", ())), others)
+    key, codes, order, keys, others = value + [None, None, None][len(value) - 2 :]
+    return _Said(json.dumps(key), codes, order, dict(keys or ()), [_other(*item) for item in others or ()])
+
+
+def _other(own: int, name: str, code: str, parent: int | None = None, key: str | None = None) -> Column:
+    return Column(own, parent, json.dumps(name) if key is None else key, name, _TYPE_OF[code.upper()], code == "b")
 
 
 def footer_versions(metadata: Mapping[bytes, bytes] | None) -> tuple[tuple[UUID, int], ...]:
@@ -352,17 +386,26 @@ def _footer(schema: pa.Schema, columns: Sequence[Column], key: str, order: int |
     keys: list[tuple[int, str]] = []
     for place, placed in enumerate(_placed(schema, None)):
         column = by_id.pop(placed.field_id)
-        codes += "b" if column.wide else _CODES[column.type]
+        codes += _code(column)
         if column.key != placed.key:
             keys.append((place, column.key))
-    value: dict[str, Any] = {"v": FORMAT_VERSION, "k": key, "c": codes}
-    if keys:
-        value["n"] = keys
-    if order is not None:
-        value["o"] = order
-    if by_id:
-        value["x"] = [[c.field_id, c.parent, c.key, c.name, c.type] for c in by_id.values()]
+    others = [
+        _short([c.field_id, c.name, _code(c), c.parent, None if c.key == json.dumps(c.name) else c.key])
+        for c in by_id.values()
+    ]
+    value = _short([json.loads(key), codes, order, keys or None, others or None])
     return json.dumps(value, separators=(",", ":")).encode()
+
+
+def _code(column: Column) -> str:
+    return "b" if column.wide else _CODES[column.type]
+
+
+def _short(items: list[Any]) -> list[Any]:
+    """A list without the nulls at its end."""
+    while items[-1] is None:
+        items.pop()
+    return items
 
 
 def _placed(fields: Iterable[pa.Field], parent: int | None) -> Iterator[Column]:

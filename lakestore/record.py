@@ -12,7 +12,7 @@ from uuid import UUID
 
 import pyarrow as pa
 
-from lakestore import parquet
+from lakestore import kept, parquet
 from lakestore.errors import CorruptFileError
 from lakestore.model import TASK_ID_FIELD, ResultInfo, TableStats
 
@@ -22,9 +22,11 @@ _FIELDS = (
     ("created_at", pa.timestamp("us", "UTC"), 4),
     ("record", pa.string(), 5),
     ("envelope", pa.binary(), 6),
+    ("kept", pa.binary(), 7),
 )
-_SCHEMA = pa.schema([parquet.field(*item) for item in _FIELDS])
-_ENVELOPE = 6
+_RECORD, _ENVELOPE, _KEPT = 5, 6, 7
+_SHARED, _ALONE = (1, 3, 4, _RECORD, _ENVELOPE), (1, 3, 4, _KEPT)
+"""The columns of a file of several rows, and of one row: there each column costs more than what stands in it."""
 ROW_GROUP = 128
 """Rows of a row group of a compacted file: envelopes are large, and mostly one is looked for."""
 
@@ -64,7 +66,7 @@ def row_of(
 ) -> Row:
     """The row of a result; what has no column of its own stands in `record`.
 
-    A column costs about 130 bytes a file, so only what people look for has one.
+    A column costs about 75 bytes a file, so only what people look for has one.
 
     Args:
         batch: the UUID that its data files are named by, where that is not its own `write_id`.
@@ -104,11 +106,15 @@ def to_buffer(rows: Sequence[Row], *, compacted: bool = False) -> pa.Buffer:
         "task_id": [row.task_id for row in rows],
         "status": [row.status for row in rows],
         "created_at": [row.created_at for row in rows],
-        "record": [json.dumps(row.record, separators=(",", ":")) for row in rows],
-        "envelope": [row.envelope for row in rows],
     }
-    arrays = [pa.array(columns[name], kind) for name, kind, _ in _FIELDS]
-    table = pa.Table.from_arrays(arrays, schema=_SCHEMA)
+    if len(rows) == 1 and not compacted:
+        columns["kept"] = [kept.packed(row.record, row.envelope) for row in rows]
+    else:
+        columns["record"] = [json.dumps(row.record, separators=(",", ":")) for row in rows]
+        columns["envelope"] = [row.envelope for row in rows]
+    fields = [item for item in _FIELDS if item[0] in columns]
+    arrays = [pa.array(columns[name], kind) for name, kind, _ in fields]
+    table = pa.Table.from_arrays(arrays, schema=pa.schema([parquet.field(*item) for item in fields]))
     if not compacted:
         return parquet.to_buffer(table)
     return parquet.to_buffer(table, groups=parquet.row_groups([1] * len(rows), ROW_GROUP))
@@ -120,10 +126,11 @@ def envelope_of(columns: Mapping[int, pa.Array], where: str) -> bytes:
     Raises:
         CorruptFileError: the file has no such column.
     """
-    column = columns.get(_ENVELOPE)
+    column = columns.get(_ENVELOPE, columns.get(_KEPT))
     if column is None or len(column) != 1 or not column[0].is_valid:
         raise CorruptFileError(f"{where} is not a file of the table 'results'")
-    return bytes(column[0].as_py())
+    value = bytes(column[0].as_py())
+    return value if _ENVELOPE in columns else kept.unpacked(value, where)[1]
 
 
 def rows(columns: Mapping[int, pa.Array], where: str) -> Iterator[Row]:
@@ -133,9 +140,10 @@ def rows(columns: Mapping[int, pa.Array], where: str) -> Iterator[Row]:
         CorruptFileError: it is none.
     """
     try:
-        lists = [columns[field_id].to_pylist() for _, _, field_id in _FIELDS]
-        for task_id, status, created_at, text, envelope in zip(*lists, strict=True):
-            row = Row(task_id, status, created_at, json.loads(text), envelope)
+        lists = [columns[field_id].to_pylist() for field_id in (_ALONE if _KEPT in columns else _SHARED)]
+        for task_id, status, created_at, *rest in zip(*lists, strict=True):
+            record, envelope = kept.unpacked(rest[0], where) if len(rest) == 1 else (json.loads(rest[0]), rest[1])
+            row = Row(task_id, status, created_at, record, envelope)
             if None in (task_id, status, created_at, envelope) or not row.write_id:
                 raise ValueError("a value is missing")
             yield row

@@ -26,6 +26,7 @@ LAYERS = (
     ("inspection", "batch"),
     ("result", "saving", "doctor"),
     ("record", "stamp"),
+    ("kept",),
     ("identity",),
     ("query",),
     ("catalog",),

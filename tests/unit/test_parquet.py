@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -9,7 +11,7 @@ import pytest
 from lakestore import encodings, parquet
 from lakestore.codec import encode, text
 from lakestore.errors import CorruptFileError
-from lakestore.model import LakeTable
+from lakestore.model import Column, LakeTable
 from tests.schemas import MemorySchema, store
 
 
@@ -27,6 +29,35 @@ def test_a_footer_and_its_schema_say_all_of_the_columns_that_the_result_touched(
     (table,) = schema.tables.values()
     assert parquet.footer_columns(read, metadata) == ('"Signals"', table.columns)
     assert table == LakeTable("signals", '"Signals"', table.columns)
+
+
+def test_a_footer_as_it_was_written_before_says_the_same() -> None:
+    columns = (
+        Column(16, None, '"n.1"', "n", "BIGINT", True),
+        Column(17, None, '"gone"', "gone", "NULL"),
+        Column(18, 17, "[]", "element", "STRUCT"),
+        Column(19, None, '"Gone"', "gone__2", "DOUBLE"),
+    )
+    table = pa.Table.from_arrays([pa.array([1])], schema=pa.schema([parquet.field("n", pa.int64(), 16)]))
+    metadata = pq.read_metadata(
+        pa.BufferReader(parquet.to_buffer(table, columns, key=json.dumps("é"), order=16))
+    ).metadata
+    older = {
+        "v": 1,
+        "k": json.dumps("é"),
+        "c": "b",
+        "n": [[0, '"n.1"']],
+        "o": 16,
+        "x": [
+            [17, None, '"gone"', "gone", "NULL"],
+            [18, 17, "[]", "element", "STRUCT"],
+            [19, None, '"Gone"', "gone__2", "DOUBLE"],
+        ],
+    }
+    for said in (metadata, {parquet.FOOTER_KEY: json.dumps(older).encode()}):
+        assert parquet.footer_columns(table.schema, said) == (json.dumps("é"), columns), said
+        moved = table.replace_schema_metadata(said)
+        assert parquet.columns_of(moved)[16].to_pylist() == [1]
 
 
 def test_a_file_of_somebody_else_has_no_such_footer() -> None:

@@ -1,12 +1,21 @@
-"""Rows of a `results` file: what is damaged in a way that Parquet itself allows is called so."""
+"""Rows of a `results` file: alone or with others they say the same; what is damaged is called so."""
 
 from __future__ import annotations
 
+from base64 import b64encode
+from datetime import UTC, date, datetime
+from uuid import UUID
+
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from lakestore import record
+from lakestore import kept, parquet, record
 from lakestore.errors import CorruptFileError
+from lakestore.model import Fidelity, ResultInfo, TableStats
+
+_ID = UUID("01a210d5-dc55-74dd-845d-66569c7011b5")
+_OTHER = UUID("01a210d5-dfde-750a-abd2-376b6b1d915a")
 
 
 @pytest.mark.parametrize("created_at", [-(2**63), 2**63 - 1, None])
@@ -20,3 +29,51 @@ def test_a_time_that_no_calendar_has_is_damage(created_at: int | None) -> None:
     }
     with pytest.raises(CorruptFileError, match="the-file is not a file of the table 'results'"):
         list(record.rows(columns, "the-file"))
+
+
+def _row(*, full: bool) -> record.Row:
+    info = ResultInfo(
+        task_id="a",
+        strategy="s",
+        status="completed",
+        created_at=datetime(2024, 5, 6, tzinfo=UTC),
+        file_size=0,
+        json_size=12,
+        run_date=date(2024, 5, 6),
+        strategies=("s", "é") if full else ("s",),
+        sha256="0f" * 32,
+        profile="generic",
+        fidelity=Fidelity("patched", 3),
+        write_id=_ID,
+        saved_at=datetime(2024, 5, 7, tzinfo=UTC),
+        tables={"trades": 2, "signals": 0},
+        stats={"trades": TableStats(bytes(range(200)), b"\1by symbol"), "signals": TableStats(b"")} if full else {},
+    )
+    replaces, batch = (_OTHER, _OTHER) if full else (None, None)
+    return record.row_of(info, b"LSE2 and so on", replaces=replaces, batch=batch, zone_assumed=full)
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_a_row_alone_says_what_it_says_among_others(full: bool) -> None:
+    row = _row(full=full)
+    for rows in ([row], [row, row]):
+        table = pq.read_table(pa.BufferReader(record.to_buffer(rows)))
+        assert ("record" in table.column_names) is (len(rows) > 1)
+        found = list(record.rows(parquet.columns_of(table), "it"))
+        assert found == rows and found[0].stats == row.stats
+        assert record.envelope_of(parquet.columns_of(table.slice(0, 1)), "it") == row.envelope
+
+
+def test_a_record_that_is_cut_off_or_changed_is_damage() -> None:
+    row = _row(full=True)
+    whole = kept.packed(row.record, b"")
+    assert kept.unpacked(whole, "it") == (row.record, b"")
+    for end in range(len(whole)):
+        with pytest.raises(CorruptFileError, match="the record of a result in it is damaged"):
+            kept.unpacked(whole[:end], "it")
+    for head in (b"[]", b"1", b'{"sha256":-1}', b'{"sha256":"x"}', b'{"stats":[]}', b'{"write_id":3}', b"{"):
+        frame = kept.zstd.compress(head)[4:]
+        with pytest.raises(CorruptFileError, match="is damaged"):
+            kept.unpacked(bytes([len(frame)]) + frame + b"abc", "it")
+    told = {"key of a later version": b64encode(b"x").decode()}
+    assert kept.unpacked(kept.packed(told, b"e"), "it") == (told, b"e")

@@ -1,0 +1,98 @@
+"""What a `results` file of one row keeps beside its columns: the record and the envelope as one value.
+
+Bytes: the length of the head (variable-length integer), the head, the record's hashes and statistics as they are, the
+envelope. The head is the rest of the record as JSON, a zstd frame without its first four bytes, with a dictionary that
+both sides know; in it stands, for what was text of bytes, how many bytes there are. A file of several rows has the
+record as JSON text, which compresses as well there.
+"""
+
+from __future__ import annotations
+
+import json
+from base64 import b64decode, b64encode
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+from uuid import UUID
+
+from lakestore import varint
+from lakestore.errors import CorruptFileError
+
+try:
+    from compression import zstd  # type: ignore[import-not-found, unused-ignore]
+except ImportError:  # before Python 3.14
+    from backports import zstd
+
+_MAGIC = b"\x28\xb5\x2f\xfd"
+_WORDS = (
+    b'"batch":16,"replaces":16,"by_symbol":{"trades":,"zone_assumed":true,"strategies":["profile":"backtrader",'
+    b'"profile":"vectorbt","profile":"lean","profile":"backtesting","profile":"iaf","profile":"freqtrade",'
+    b'"fidelity":["original",["patched",5"orders":"equity":"daily_profit":"daily_breakdown":"portfolio_snapshots":'
+    b'{"write_id":16,"sha256":32,"json_size":10,"strategies":["s"],"profile":"generic","fidelity":["style",0],"tables":'
+    b'{"records":1,"signals":1000,"trades":50,"equity_curve":100},"saved_at":17"stats":{"records":1,"signals":10,'
+    b'"trades":80,"equity_curve":'
+)
+"""Part of the format: never to be changed."""
+_HEXADECIMAL, _IDS = ("sha256",), ("write_id", "batch", "replaces")
+_PACKED = ("stats", "by_symbol")
+
+
+@cache
+def _dictionary() -> Any:
+    return zstd.ZstdDict(_WORDS, is_raw=True).as_prefix
+
+
+def packed(record: Mapping[str, Any], envelope: bytes) -> bytes:
+    """Record and envelope of a result as one value."""
+    head: dict[str, Any] = {}
+    raw: list[bytes] = []
+
+    def apart(value: bytes) -> int:
+        raw.append(value)
+        return len(value)
+
+    for key, value in record.items():
+        if key in _HEXADECIMAL:
+            head[key] = apart(bytes.fromhex(value))
+        elif key in _IDS:
+            head[key] = apart(UUID(value).bytes)
+        elif key in _PACKED:
+            head[key] = {table: apart(b64decode(text)) for table, text in value.items()}
+        else:
+            head[key] = value
+    options = {zstd.CompressionParameter.compression_level: 19}
+    text = json.dumps(head, separators=(",", ":")).encode()
+    frame = bytes(zstd.compress(text, options=options, zstd_dict=_dictionary())).removeprefix(_MAGIC)
+    out = bytearray()
+    varint.write(len(frame), out)
+    return b"".join([bytes(out), frame, *raw, envelope])
+
+
+def unpacked(value: bytes, where: str) -> tuple[dict[str, Any], bytes]:
+    """The record and the envelope that `packed` was given.
+
+    Raises:
+        CorruptFileError: they cannot be read.
+    """
+    try:
+        size, at = varint.read(value, 0)
+        head: dict[str, Any] = json.loads(zstd.decompress(_MAGIC + value[at : at + size], zstd_dict=_dictionary()))
+        at += size
+
+        def taken(size: int) -> bytes:
+            nonlocal at
+            if not 0 <= size <= len(value) - at:
+                raise ValueError("a length is beyond the end")
+            at += size
+            return value[at - size : at]
+
+        for key, told in head.items():
+            if key in _HEXADECIMAL:
+                head[key] = taken(told).hex()
+            elif key in _IDS:
+                head[key] = str(UUID(bytes=taken(told)))
+            elif key in _PACKED:
+                head[key] = {table: b64encode(taken(length)).decode() for table, length in told.items()}
+    except (zstd.ZstdError, ValueError, IndexError, TypeError, AttributeError) as exc:
+        raise CorruptFileError(f"the record of a result in {where} is damaged: {exc}") from exc
+    return head, value[at:]
