@@ -21,7 +21,7 @@ from lakestore.footer import Pages
 
 SAMPLE = 2_048
 """Values that an encoding is chosen by, unless more are asked for."""
-_TRIAL = 32
+_TRIAL = 8
 """Values from which encodings are tried at all."""
 DICTIONARY = "DICTIONARY"
 DELTA_BYTES = "DELTA_BYTES"
