@@ -277,7 +277,7 @@ ORDER BY created_at DESC, task_id LIMIT %(limit)s
 
 
 -- name: live_files
-SELECT f.table_name, f.path, f.strategy, f.run_date, f.rows, f.bytes, d.dead
+SELECT f.table_name, f.path, f.strategy, f.run_date, f.rows, f.bytes, d.dead, f.file_id
 FROM data_files f
 LEFT JOIN (
     SELECT file_id, array_agg(task_id ORDER BY task_id) AS dead FROM dead_rows GROUP BY file_id
@@ -303,12 +303,21 @@ AND run_date <= coalesce(%(last_date)s::date, 'infinity')
 
 -- name: file_columns
 f.table_name, f.path, f.strategy, f.run_date, f.rows, f.bytes,
-(SELECT array_agg(d.task_id ORDER BY d.task_id) FROM dead_rows d WHERE d.file_id = f.file_id) AS dead
+(SELECT array_agg(d.task_id ORDER BY d.task_id) FROM dead_rows d WHERE d.file_id = f.file_id) AS dead, f.file_id
 
 -- name: live_files_within
 SELECT {file_columns} FROM data_files f
 WHERE let_go_at IS NULL AND table_name = %(table)s AND {within}
 ORDER BY strategy, run_date, file_id
+
+-- name: statistics_of
+-- Of the live results in files of one table, in few values, which a driver takes at once.
+SELECT array_agg(file_id), string_agg(packed, ''), array_agg(coalesce(octet_length(packed), 0)), array_agg(rows)
+FROM (SELECT file_id, rows, packed
+      FROM result_files f
+      JOIN backtest_results r USING (write_id)
+      LEFT JOIN run_stats s ON s.write_id = r.write_id AND s.table_name = %(table)s
+      WHERE file_id = ANY (%(file_ids)s::bigint[])) AS known
 
 -- name: live_files_of
 -- From the results to their files: never all files of a table.

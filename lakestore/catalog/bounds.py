@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, Final, TypeVar
 
 from lakestore.catalog.failures import is_storable
 
 T = TypeVar("T")
+Interval = tuple[float, float]
+"""The least and the greatest number; both belong to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,8 @@ class Bounds:
     """Of statistics, as the next two."""
     column_names: frozenset[str] | None = None
     symbols: frozenset[str] | None = None
+    numbers: Mapping[str, Interval] = field(default_factory=dict)
+    """Of columns of a lake table, by their names in small letters."""
 
     def both(self, other: Bounds) -> Bounds:
         """Bounds of what lies within this and the other."""
@@ -40,6 +44,7 @@ class Bounds:
             _either(self.table_names, other.table_names, frozenset.intersection),
             _either(self.column_names, other.column_names, frozenset.intersection),
             _either(self.symbols, other.symbols, frozenset.intersection),
+            {**self.numbers, **other.numbers, **_shared(self.numbers, other.numbers, max, min)},
         )
 
     def any(self, other: Bounds) -> Bounds:
@@ -54,6 +59,7 @@ class Bounds:
             _each(self.table_names, other.table_names, frozenset.union),
             _each(self.column_names, other.column_names, frozenset.union),
             _each(self.symbols, other.symbols, frozenset.union),
+            _shared(self.numbers, other.numbers, min, max),
         )
 
     def of_task(self) -> Bounds:
@@ -82,6 +88,12 @@ def _either(a: T | None, b: T | None, join: Callable[[T, T], T]) -> T | None:
 
 def _each(a: T | None, b: T | None, join: Callable[[T, T], T]) -> T | None:
     return None if a is None or b is None else join(a, b)
+
+
+def _shared(
+    a: Mapping[str, Interval], b: Mapping[str, Interval], low: Callable[..., float], high: Callable[..., float]
+) -> dict[str, Interval]:
+    return {name: (low(a[name][0], b[name][0]), high(a[name][1], b[name][1])) for name in a.keys() & b.keys()}
 
 
 def _storable(texts: frozenset[str] | None) -> list[str] | None:

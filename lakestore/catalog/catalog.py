@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Final
 from uuid import UUID
 
-from lakestore.catalog import columns, commits, reads, schema, snapshot
+from lakestore.catalog import columns, commits, reads, schema, skipping, snapshot
 from lakestore.catalog.compaction import Compaction
 from lakestore.catalog.connect import Connection, Connections
 from lakestore.catalog.ledger import Ledger
@@ -60,6 +60,7 @@ class Catalog:
         self.rebuild = Rebuild(connections)
         self.compaction = Compaction(connections)
         self._known = columns.Known()
+        self._intervals = skipping.Intervals()
 
     @classmethod
     def open(
@@ -258,7 +259,7 @@ class Catalog:
         Raises:
             CatalogError: the catalog cannot be reached.
         """
-        return snapshot.read(self._connections, wanted, self._known)
+        return snapshot.read(self._connections, wanted, self._known, self._intervals)
 
     def ledger(self, claimant: int) -> Ledger:
         """Return the ledger of `migrate`, for the run of this number."""

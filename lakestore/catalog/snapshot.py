@@ -12,7 +12,7 @@ import psycopg
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
-from lakestore.catalog import columns
+from lakestore.catalog import columns, skipping
 from lakestore.catalog.bounds import UNBOUNDED, Bounds
 from lakestore.catalog.connect import Connection, Connections, pipelined
 from lakestore.catalog.sql import queries
@@ -86,9 +86,15 @@ class Wanted:
 EVERYTHING: Final = Wanted()
 
 
-def read(connections: Connections, wanted: Wanted, known: columns.Known) -> Snapshot:
+def read(connections: Connections, wanted: Wanted, known: columns.Known, intervals: skipping.Intervals) -> Snapshot:
     """Return a snapshot from one read-only transaction; see `Catalog.snapshot`."""
     q = queries()
+    telling = {
+        name: bounds.numbers
+        for name, bounds in (wanted.tables or {}).items()
+        # A few results are read as soon as told apart.
+        if bounds.numbers and bounds.task_ids is None
+    }
 
     def work(conn: Connection) -> Snapshot:
         with pipelined(conn):
@@ -96,20 +102,25 @@ def read(connections: Connections, wanted: Wanted, known: columns.Known) -> Snap
             counter = conn.execute(q["schema_counter"])
             files = list(_files(conn, wanted.tables))
             numbers = {name: _ask_stats(conn, name, bounds) for name, bounds in wanted.statistics()}
-            if wanted.results is None:
+            whole = wanted.results is None and not telling
+            if whole:
                 # All in one round trip.
                 conn.execute(q["commit"], prepare=False)
         taken_at = datetime.now(UTC)
-        live = tuple(
-            LiveFile(table, path, strategy, run_date, rows, size, tuple(dead or ()))
-            for cursor in files
-            for table, path, strategy, run_date, rows, size, dead in cursor.fetchall()
-        )
+        rows = [row for cursor in files for row in cursor.fetchall()]
         # Read after the files, they may be younger: columns are only added, and types only widened.
         tables = known.tables(conn, columns.counter_of(counter.fetchone()))
-        found = None
-        if wanted.results is not None:
-            found = _results(conn, wanted.results, wanted.columns)
+        hopeless = frozenset[str]()
+        for name in telling.keys() & tables.keys():
+            of_table = [skipping.File(row[1], row[7], row[4]) for row in rows if row[0] == name]
+            hopeless |= intervals.hopeless(conn, tables[name], telling[name], of_table)
+        live = tuple(
+            LiveFile(table, path, strategy, run_date, count, size, tuple(dead or ()))
+            for table, path, strategy, run_date, count, size, dead, _ in rows
+            if path not in hopeless
+        )
+        found = None if wanted.results is None else _results(conn, wanted.results, wanted.columns)
+        if not whole:
             conn.execute(q["commit"], prepare=False)
         unpacked = {
             name: _UNPACK[name](numbers[name].fetchone() or (), _names(tables, bounds), bounds)
@@ -129,7 +140,11 @@ def _files(conn: Connection, tables: Mapping[str, Bounds] | None) -> Iterator[ps
     for name, bounds in (tables or {}).items():
         if bounds != UNBOUNDED:
             query = q["live_files_within" if bounds.task_ids is None else "live_files_of"]
-            yield conn.execute(query, {"table": name, **bounds.parameters()}, prepare=False)
+            yield conn.execute(query, _of_table(name, bounds), prepare=False)
+
+
+def _of_table(name: str, bounds: Bounds) -> dict[str, Any]:
+    return {"table": name, **bounds.parameters()}
 
 
 def _results(conn: Connection, bounds: Bounds, names: Collection[str]) -> pa.Table:

@@ -117,25 +117,16 @@ def unpacked(
     """
     if not lengths:
         return SCHEMA.empty_table()
-    sizes = np.asarray(lengths, np.int64)
-    raw = np.frombuffer(blobs, np.uint8)
-    older = sizes % _ENTRY.itemsize == _HEAD.itemsize
-    is_older = np.repeat(older, sizes)
-    of_old, heads_of_old, old = _unpacked_old(raw[is_older], sizes[older])
-    of_new, heads_of_new, new = _unpacked(raw[~is_older], sizes[~older])
-    heads = np.concatenate([heads_of_old, heads_of_new])
-    entries = np.concatenate([old, new])
-    places = np.concatenate([np.flatnonzero(older)[of_old], np.flatnonzero(~older)[of_new]])
-    order = np.argsort(places, kind="stable")
-    order = order[np.isin(entries["field_id"][order], list(names))]
-    heads, entries, place = heads[order], entries[order], pa.array(places[order])
-    empty = heads == entries["nulls"]
+    places, heads, found = entries(blobs, lengths)
+    known = np.isin(found["field_id"], list(names))
+    heads, found, place = heads[known], found[known], pa.array(places[known])
+    empty = heads == found["nulls"]
     columns = {
         **{name: pa.array(values, SCHEMA.field(name).type).take(place) for name, values in rows.items()},
-        "column_name": named(entries["field_id"], names),
+        "column_name": named(found["field_id"], names),
         "rows": pa.array(heads),
-        "nulls": pa.array(entries["nulls"].astype(np.int64)),
-        **{name: pa.array(entries[name], pa.float64(), mask=empty) for name in ("min", "max", "sum")},
+        "nulls": pa.array(found["nulls"].astype(np.int64)),
+        **{name: pa.array(found[name], pa.float64(), mask=empty) for name in ("min", "max", "sum")},
         "symbols": pa.array(symbols, pa.int64()).take(place),
     }
     return pa.table([columns[name] for name in SCHEMA.names], schema=SCHEMA)
@@ -149,6 +140,24 @@ def named(field_ids: npt.NDArray[Any], names: Mapping[int, str]) -> pa.Array:
 
 _Entries = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[Any]]
 """Of each column of each packed row: the row it is of, that one's number of rows, and the entry itself."""
+
+
+def entries(blobs: bytes, lengths: Sequence[int]) -> _Entries:
+    """What packed rows of both forms say; their order is that of the packed rows.
+
+    Args:
+        lengths: of the packed rows; one of length 0 says nothing.
+    """
+    sizes = np.asarray(lengths, np.int64)
+    raw = np.frombuffer(blobs, np.uint8)
+    older = sizes % _ENTRY.itemsize == _HEAD.itemsize
+    newer = ~older & (sizes > 0)
+    is_older = np.repeat(older, sizes)
+    of_old, heads_of_old, old = _unpacked_old(raw[is_older], sizes[older])
+    of_new, heads_of_new, new = _unpacked(raw[~is_older], sizes[newer])
+    places = np.concatenate([np.flatnonzero(older)[of_old], np.flatnonzero(newer)[of_new]])
+    order = np.argsort(places, kind="stable")
+    return places[order], np.concatenate([heads_of_old, heads_of_new])[order], np.concatenate([old, new])[order]
 
 
 def _unpacked(raw: npt.NDArray[np.uint8], sizes: npt.NDArray[np.int64]) -> _Entries:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,9 @@ class Constant:
     text: str
     moving: bool = False
 
+
+NUMBER: Final = "NUMBER"
+"""In the place of a type: any of those of numbers."""
 
 # Only plain texts, whose meaning is the same as a date, as a time and as text.
 _PLAIN_TIME: Final = re.compile(
@@ -48,6 +52,15 @@ def time_of(value: Constant, *, zoned: bool) -> datetime | None:
         return None
 
 
+def interval_of(value: Constant) -> tuple[float, float] | None:
+    """The doubles that a number may be beside when it is compared; None where it is none."""
+    try:
+        near = float(value.text) if value.type == NUMBER else math.nan
+    except ValueError:
+        return None
+    return (math.nextafter(near, -math.inf), math.nextafter(near, math.inf)) if math.isfinite(near) else None
+
+
 _CLOCK: Final = frozenset({"now", "get_current_timestamp", "transaction_timestamp", "today", "current_date"})
 _UNITS: Final = frozenset(
     {"trunc", "to_seconds", "to_minutes", "to_hours", "to_days", "to_weeks", "to_months", "to_years", "to_quarters"}
@@ -61,6 +74,8 @@ def constant(con: duckdb.DuckDBPyConnection, expr: Node, params: Params) -> Cons
         literal, value = expr.get("literal"), expr.get("value")
         if isinstance(literal, dict) and literal.get("kind") == "STRING":
             return Constant("VARCHAR", str(literal["text"]))
+        if isinstance(literal, dict) and literal.get("kind") in ("INTEGER", "NUMERIC"):
+            return Constant(NUMBER, str(literal["text"]).replace("_", ""))
         if isinstance(value, dict) and value.get("type", {}).get("id") == "VARCHAR" and not value.get("is_null"):
             return Constant("VARCHAR", str(value["value"]))
     if expr.get("class") == "CAST" and not expr.get("try_cast") and (day := _date(con, expr)) is not None:
@@ -91,6 +106,8 @@ def _parameter(name: str, params: Params) -> Constant | None:
         value = params[int(name) - 1]
     if isinstance(value, str):
         return Constant("VARCHAR", value)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return Constant(NUMBER, repr(value))
     if isinstance(value, datetime):
         return Constant("TIMESTAMP" if value.tzinfo is None else "TIMESTAMP WITH TIME ZONE", value.isoformat(" "))
     if isinstance(value, date):

@@ -8,6 +8,7 @@ everything.
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -17,8 +18,8 @@ from typing import Final
 import duckdb
 
 from lakestore.catalog.bounds import UNBOUNDED, Bounds
-from lakestore.layout import BY_SYMBOL, RESULTS, RUN_STATS
-from lakestore.query.constants import Params, constant, time_of
+from lakestore.layout import BY_SYMBOL, FROM_CATALOG, RESULTS, RUN_STATS
+from lakestore.query.constants import Params, constant, interval_of, time_of
 from lakestore.query.tree import Node, parse, walk
 
 LONG_COLUMNS: Final = frozenset({"params", "metrics", "tables"})
@@ -280,6 +281,7 @@ _TEXTS: Final[Mapping[str, Callable[[frozenset[str]], Bounds]]] = {
     "symbol": lambda texts: Bounds(symbols=texts),
 }
 """Columns of texts that can be equal to what is said, of the statistics."""
+_RESERVED: Final = frozenset({"strategy", "task_id", "run_date"})
 _LOWER: Final = frozenset({"COMPARE_EQUAL", "COMPARE_GREATERTHAN", "COMPARE_GREATERTHANOREQUALTO"})
 _UPPER: Final = frozenset({"COMPARE_EQUAL", "COMPARE_LESSTHAN", "COMPARE_LESSTHANOREQUALTO"})
 
@@ -328,6 +330,8 @@ class _Reader:
 
     def _compared(self, column: str, kind: str, others: Sequence[Node]) -> Bounds:
         """`column` compared with one constant, or equal to one of several."""
+        if column not in _RESERVED and self.table not in FROM_CATALOG:
+            return self._number(column, kind, others)
         texts_of = _TEXTS if self.table in (RUN_STATS, BY_SYMBOL) else _OWN_TEXTS
         if column not in texts_of and column != "run_date" and not (column == "created_at" and self.table == RESULTS):
             return UNBOUNDED
@@ -350,6 +354,20 @@ class _Reader:
         if column == "run_date":
             return Bounds(first_date=lower and lower.date(), last_date=upper and upper.date())
         return Bounds(since=lower, until=upper)
+
+    def _number(self, column: str, kind: str, others: Sequence[Node]) -> Bounds:
+        """A column of a lake table, which there may not be, compared with one number, or equal to one of several."""
+        if any(other.get("class") not in ("CONSTANT", "PARAMETER") for other in others):
+            # What would have to be evaluated costs more than it mostly saves.
+            return UNBOUNDED
+        constants = [constant(self.con, other, self.params) for other in others]
+        intervals = [None if value is None else interval_of(value) for value in constants]
+        known = [interval for interval in intervals if interval is not None]
+        if len(known) < len(intervals):
+            return UNBOUNDED
+        low = min(low for low, _ in known) if kind in _LOWER else -math.inf
+        high = max(high for _, high in known) if kind in _UPPER else math.inf
+        return Bounds(numbers={column: (low, high)})
 
 
 _scratch_lock = threading.Lock()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from math import inf, nextafter
 
 import pytest
 
@@ -13,6 +15,7 @@ OPEN = Bounds()
 A = Bounds(strategies=frozenset({"a"}))
 AB = Bounds(strategies=frozenset({"a", "b"}))
 X = Bounds(task_ids=frozenset({"x"}))
+BELOW_3 = nextafter(3, -inf)
 D1, D2 = date(2024, 1, 1), date(2024, 1, 2)
 
 UNDERSTOOD = {
@@ -20,7 +23,21 @@ UNDERSTOOD = {
     "FROM Trades": OPEN,
     "SELECT * FROM trades WHERE strategy = 'a'": A,
     "SELECT * FROM memory.main.trades WHERE STRATEGY = 'a'": A,
-    "SELECT * FROM trades WHERE 'a' = strategy AND price > 3": A,
+    "SELECT * FROM trades WHERE 'a' = strategy AND lower(price) > 3": A,
+    "SELECT * FROM trades WHERE 'a' = strategy AND Price > 3": replace(A, numbers={"price": (BELOW_3, inf)}),
+    "SELECT * FROM trades WHERE price > 3 AND 5e0 >= price AND pnl = -0.5": Bounds(
+        numbers={"price": (BELOW_3, nextafter(5, inf)), "pnl": (nextafter(-0.5, -inf), nextafter(-0.5, inf))}
+    ),
+    "SELECT * FROM trades WHERE price > 3 OR (price > 5 AND pnl > 1)": Bounds(numbers={"price": (BELOW_3, inf)}),
+    "SELECT * FROM trades t JOIN results r USING (task_id) WHERE t.price > 3": Bounds(
+        numbers={"price": (BELOW_3, inf)}
+    ),
+    "SELECT * FROM results r JOIN trades t USING (task_id) WHERE r.file_size > 3": OPEN,
+    "SELECT * FROM trades WHERE price > '3'": OPEN,
+    "SELECT * FROM trades WHERE price > 1 + 2": OPEN,
+    "SELECT * FROM trades WHERE price IN (3, NULL)": OPEN,
+    "SELECT * FROM trades WHERE price = 1e999": OPEN,
+    "SELECT * FROM trades WHERE price = true": OPEN,
     "SELECT * FROM trades t WHERE t.strategy = 'a'": A,
     "SELECT * FROM trades WHERE trades.strategy = 'a'": A,
     "SELECT * FROM trades WHERE strategy IN ('a', 'b')": AB,
