@@ -243,7 +243,7 @@ def columns_of(table: pa.Table, where: str = "of this lake") -> dict[int, pa.Arr
     goes up in the document, and `_pos` tells apart the rows of one value (`ties`).
 
     Raises:
-        CorruptFileError: what says the order of rows is not readable.
+        CorruptFileError: what says the order of rows is not readable, or a text is not in its dictionary.
     """
     columns = {field_id(table.schema.field(i)): table.column(i) for i in range(table.num_columns)}
     try:
@@ -251,7 +251,11 @@ def columns_of(table: pa.Table, where: str = "of this lake") -> dict[int, pa.Arr
         back = _back(None if places is None else one(places).to_numpy(), _order(table.schema.metadata), columns)
     except (KeyError, IndexError, ValueError, TypeError, AttributeError, pa.ArrowException) as exc:
         raise CorruptFileError(f"data file {where} does not tell the order of its rows: {exc!r}") from exc
-    return {own: in_order(column, None if own == TASK_ID_FIELD else back) for own, column in columns.items()}
+    try:
+        return {own: in_order(column, None if own == TASK_ID_FIELD else back) for own, column in columns.items()}
+    except (pa.ArrowException, ValueError) as exc:
+        # A place beyond the end of its dictionary is noticed only here.
+        raise CorruptFileError(f"data file {where} is not readable Parquet: {exc}") from exc
 
 
 def _back(places: Any, order: int | None, columns: Mapping[int, pa.ChunkedArray]) -> pa.Array | None:
@@ -373,6 +377,8 @@ def task_runs(data: Any, where: str) -> list[tuple[str, int]]:
             column = file.read(columns=["task_id"], use_threads=False).column(0).unify_dictionaries()
             indices = np.concatenate([np.empty(0, np.int32), *[chunk.indices.to_numpy() for chunk in column.chunks]])
             names = column.chunk(0).dictionary.to_pylist() if column.num_chunks else []
+            if len(indices) and not 0 <= indices.min() <= indices.max() < len(names):
+                raise ValueError("a task id is not in its dictionary")
     except (pa.ArrowException, OSError, ValueError, IndexError, AttributeError) as exc:
         raise CorruptFileError(f"data file {where} is not readable Parquet: {exc}") from exc
     starts = np.flatnonzero(np.diff(indices, prepend=-1))

@@ -80,6 +80,15 @@ def test_what_is_no_parquet_is_a_corrupt_file() -> None:
         parquet.from_buffer(b"PAR1 and then nothing PAR1", "x")
 
 
+def test_a_text_that_is_not_in_its_dictionary_is_a_corrupt_file() -> None:
+    field = parquet.field("side", pa.dictionary(pa.int32(), pa.string()), 16)
+    for places in ([0, 1], [0, -7]):
+        array = pa.DictionaryArray.from_arrays(pa.array(places, pa.int32()), pa.array(["buy"]), safe=False)
+        table = pa.Table.from_arrays([array], schema=pa.schema([field]))
+        with pytest.raises(CorruptFileError, match="data file x is not readable Parquet"):
+            parquet.columns_of(table, "x")
+
+
 def test_a_key_with_a_dot_beside_a_nested_key_of_the_same_path_is_kept() -> None:
     for nested, dotted in ((1.1, True), ("x", 0.3), (2**40, None), ([1.5], "y")):
         rows = [{"a.b": dotted, "a": {"b": nested}, "a.b.list.element": place / 7} for place in range(100)]
