@@ -51,7 +51,7 @@ def _dictionary(magic: bytes) -> Any:
         words = _OLDER_WORDS
     else:
         words = (resources.files("lakestore.codec") / "words.txt").read_bytes()
-    return zstd.ZstdDict(words, is_raw=True).as_prefix
+    return zstd.ZstdDict(words, is_raw=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +101,14 @@ class Envelope:
         }
         head = json.dumps(header, separators=(",", ":")).encode()
         body = b"".join([len(head).to_bytes(4, "little"), head, *blobs])
-        level = 19 if len(body) < 1 << 16 else 12 if len(body) < 1 << 20 else 6
+        words = _dictionary(MAGIC)
+        if len(body) < 1 << 16:
+            # Digested once in a process: to look the words through each time takes 0.6 ms, and saves 3 bytes.
+            level, words = 16, words.as_digested_dict
+        else:
+            level, words = 12 if len(body) < 1 << 20 else 6, words.as_prefix
         options = {zstd.CompressionParameter.compression_level: level}
-        return MAGIC + bytes(zstd.compress(body, options=options, zstd_dict=_dictionary(MAGIC)))
+        return MAGIC + bytes(zstd.compress(body, options=options, zstd_dict=words))
 
     @classmethod
     def from_bytes(cls, data: bytes, where: str) -> Envelope:
@@ -116,7 +121,7 @@ class Envelope:
         if magic not in (MAGIC, _OLDER):
             raise CorruptFileError(f"the envelope of {where} begins with {data[:4]!r}, not {MAGIC!r}")
         try:
-            body = zstd.decompress(data[4:], zstd_dict=_dictionary(magic))
+            body = zstd.decompress(data[4:], zstd_dict=_dictionary(magic).as_prefix)
             size = int.from_bytes(body[:4], "little")
             header = json.loads(body[4 : 4 + size])
             if header["renderer"] > RENDERER:
