@@ -49,6 +49,7 @@ from bench.measure import (
 from lakestore import Item, Lake, layout
 from lakestore.catalog.memory import MemorySchema
 from lakestore.codec import encode, text
+from lakestore.codec.draft import read
 from lakestore.codec.encode import Encoded
 from lakestore.model import ResultInfo
 
@@ -101,7 +102,7 @@ class Sizes:
 
 def encoded(source: bytes, schema: MemorySchema, where: str = "the document", *, value: Any = None) -> Encoded:
     """A text encoded and proved, as a save does it; `value` is what it says, where a save knows that."""
-    draft = encode.read(source, where, None, value=value)
+    draft = read(source, where, None, value=value)
     return encode.encode(draft, schema, task_id="bench", strategy="bench", decimals=True)
 
 
@@ -146,7 +147,7 @@ def fresh_lake() -> Iterator[tuple[Lake, psycopg.Connection[Any]]]:
 
 def saved(lake: Lake, source: bytes, name: str) -> tuple[ResultInfo, float]:
     """A document saved, and the seconds it took; a strategy is given only where the document names none."""
-    draft = encode.read(source, name, None)
+    draft = read(source, name, None)
     strategy = None if draft.profile.strategies_of(draft.value) else "bench"
     del draft
     start = time.perf_counter()

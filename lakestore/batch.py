@@ -130,7 +130,7 @@ def _encoded(
         except LakestoreError as exc:
             outcomes[place] = _of_one(exc)
             continue
-        ready.append(_Ready(place, items[place], one, encoded, saver.describe(one, encoded), found))
+        ready.append(_Ready(place, items[place], one, encoded, saver.describe(one, encoded, saver.new_id()), found))
     if ready:
         saver.stamp.press(anew=columns.reserved)
     return ready

@@ -6,8 +6,9 @@ Estimates from widths and entropies were tried first and missed what repeats: he
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lakestore import varint
+from lakestore.beside import Beside
 from lakestore.delta import packed
 from lakestore.footer import Pages
 
@@ -29,9 +31,9 @@ DELTA_BYTES = "DELTA_BYTES"
 DICTIONARY_BYTES = "DICTIONARY_BYTES"
 """A dictionary with places in whole bytes, of which zstd takes what they really tell."""
 _DELTA = "DELTA_BINARY_PACKED"
-_WRITTEN = {DELTA_BYTES: _DELTA, DICTIONARY_BYTES: DICTIONARY}
+WRITTEN = {DELTA_BYTES: _DELTA, DICTIONARY_BYTES: DICTIONARY}
 """What pyarrow writes for what it does not know; `footer` puts the pages in."""
-_THOROUGH = (DICTIONARY, _DELTA, *_WRITTEN, "PLAIN", "BYTE_STREAM_SPLIT")
+_THOROUGH = (DICTIONARY, _DELTA, *WRITTEN, "PLAIN", "BYTE_STREAM_SPLIT")
 _OF_DELTA, _OF_DICTIONARY = 5, 8
 """Numbers of encodings in a page's header."""
 _LENIENT = 64
@@ -110,7 +112,7 @@ def choose(columns: Sequence[tuple[pa.Field, pa.Array]], sample: int = SAMPLE) -
                 best[path], chosen[path] = size, encoding
     for path, taken in {path: taken for trial in trials.values() for path, _, taken in trial}.items():
         # Inside of others there are more values than rows.
-        for kind in _WRITTEN if "." not in path else ():
+        for kind in WRITTEN if "." not in path else ():
             page = _page(taken, kind)
             if page is not None:
                 size = (
@@ -121,27 +123,48 @@ def choose(columns: Sequence[tuple[pa.Field, pa.Array]], sample: int = SAMPLE) -
     return Choice(chosen, sum(best.values()))
 
 
-def pages(array: pa.Array, encoding: str) -> Pages:
-    """The pages of a row group's leaf in whole bytes."""
+def pages(array: pa.Array, encoding: str, level: int, *, apart: bool = False) -> Pages:
+    """The pages of a row group's leaf in whole bytes.
+
+    Args:
+        level: of zstd.
+        apart: let a thread make the page of all rows.
+    """
+    if encoding not in WRITTEN or array.null_count:
+        return lambda used, first, rows: None
+    values = cache(lambda: _values(array, encoding))
+
+    def made(first: int, rows: int) -> tuple[bytes, int] | None:
+        page = values()(first, rows)
+        return None if page is None else (_zstd(level).compress(page, asbytes=True), len(page))
+
+    n = len(array)
+    whole = Beside(lambda: made(0, n), apart=apart)
+    own = _OF_DELTA if encoding == DELTA_BYTES else _OF_DICTIONARY
+    return lambda used, first, rows: (
+        None if used != own else whole.result() if (first, rows) == (0, n) else made(first, rows)
+    )
+
+
+def _page(array: pa.Array, encoding: str) -> bytes | None:
+    """All values of a leaf as one page in whole bytes; None where it has no such form."""
+    return None if array.null_count else _values(array, encoding)(0, len(array))
+
+
+def _values(array: pa.Array, encoding: str) -> Callable[[int, int], bytes | None]:
+    """The values of a page in whole bytes, given its first row and its rows."""
     kind = array.type
-    if array.null_count:
-        return lambda encoding, first, rows: None
     if encoding == DELTA_BYTES and _is_whole(kind):
         narrow = kind.precision <= 9 if pa.types.is_decimal(kind) else kind.bit_width == 32
         numbers, bits = numbers_of(array), 32 if narrow else 64
-        return lambda used, first, rows: packed(numbers[first : first + rows], bits) if used == _OF_DELTA else None
+        return lambda first, rows: packed(numbers[first : first + rows], bits)
     if encoding == DICTIONARY_BYTES and (_is_whole(kind) or pa.types.is_string(kind)):
         codes = array.dictionary_encode().indices.to_numpy()
         if len(codes) and codes.max() < 256:
             places = codes.astype(np.uint8)
             # pyarrow's writer numbers values as they come, too.
-            return lambda used, first, rows: _placed(places[first : first + rows]) if used == _OF_DICTIONARY else None
-    return lambda encoding, first, rows: None
-
-
-def _page(array: pa.Array, encoding: str) -> bytes | None:
-    """All values of a leaf as one page in whole bytes; None where it has no such form."""
-    return pages(array, encoding)(_OF_DELTA if encoding == DELTA_BYTES else _OF_DICTIONARY, 0, len(array))
+            return lambda first, rows: _placed(places[first : first + rows])
+    return lambda first, rows: None
 
 
 def _zstd(level: int) -> pa.Codec:
@@ -187,7 +210,7 @@ def with_levels(choice: Choice, table: pa.Table) -> Choice:
     quick = dict.fromkeys(choice.encodings, _QUICK)
     less, more = (_bytes_of_leaves(table, choice.encodings, levels) for levels in (most, quick))
     for path, kind in choice.encodings.items():
-        if kind in _WRITTEN and (page := _page(table.column(path).chunk(0), kind)) is not None:
+        if kind in WRITTEN and (page := _page(table.column(path).chunk(0), kind)) is not None:
             less[path], more[path] = (_zstd(level).compress(page).size for level in (most[path], _QUICK))
     gains = {path for path in more if more[path] > _GAIN * less[path]}
     levels = {path: most[path] if path in gains else _QUICK for path in choice.encodings}
@@ -215,7 +238,7 @@ def _bytes_of_leaves(table: pa.Table, encodings: Mapping[str, str], levels: Mapp
 
 def options_of(encodings: Mapping[str, str], levels: Mapping[str, int]) -> dict[str, Any]:
     """The writer's settings: small footers and pages, and for each leaf its encoding and its level of zstd."""
-    own = {path: _WRITTEN.get(encoding, encoding) for path, encoding in encodings.items()}
+    own = {path: WRITTEN.get(encoding, encoding) for path, encoding in encodings.items()}
     return {
         "version": "2.6",
         "data_page_version": "1.0",

@@ -13,9 +13,12 @@ import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
-from typing import Protocol
+from types import TracebackType
+from typing import Protocol, Self
 
+from lakestore.beside import Beside
 from lakestore.errors import AlreadyExistsError, CorruptFileError, StorageError
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -67,26 +70,13 @@ class Files:
         Raises:
             StorageError: nothing is left under any of the names.
         """
-        done: list[str] = []
-        temporary: list[tuple[str, str]] = []
-        name = ""
-        try:
-            for name, data in items:
-                folder, _, base = name.rpartition("/")
-                temp = f"{folder}/.{base}.{secrets.token_hex(4)}.tmp"
-                temporary.append((temp, name))
-                self._place(folder, temp, data)
-            for temp, name in temporary:
-                self._rename(temp, name)
-                done.append(name)
-            for folder in dict.fromkeys(name.rpartition("/")[0] for name, _ in items):
-                # A rename is durable only once its directory is synced.
-                self._sync_folder(folder)
-        except OSError as exc:
-            for leftover in [temp for temp, _ in temporary] + done:
-                with contextlib.suppress(OSError):
-                    os.unlink(self.path(leftover))
-            raise StorageError(f"cannot write {self.path(name)}: {exc.strerror or exc}; nothing was saved") from exc
+        with self.writing() as writing:
+            writing.add(items, apart=len(items) > 1)
+            writing.finish()
+
+    def writing(self) -> Writing:
+        """New files that are to get their names together."""
+        return Writing(self)
 
     def put(self, name: str, data: Bytes, *, replace: bool = False, time: datetime | None = None) -> None:
         """Write one file, whole or not at all; on return it is durable.
@@ -318,3 +308,83 @@ class Files:
 
     def _sync_folder(self, folder: str) -> None:
         sync_folder(self.path(folder))
+
+
+class Writing:
+    """New files on their way: written durably under temporary names while other work goes on, then named together.
+
+    Leaving the block without `finish` removes them.
+    """
+
+    def __init__(self, files: Files) -> None:
+        self._files = files
+        self._works: list[Beside[None]] = []
+        self._names: dict[str, str] = {}
+        self._finished = False
+
+    def add(self, items: Iterable[tuple[str, Bytes]], *, apart: bool) -> None:
+        """Begin to write files.
+
+        Args:
+            apart: in a thread for each folder; else in `finish`.
+        """
+        folders: dict[str, list[tuple[str, str, Bytes]]] = {}
+        for name, data in items:
+            folder, _, base = name.rpartition("/")
+            temp = f"{folder}/.{base}.{secrets.token_hex(4)}.tmp"
+            self._names[temp] = name
+            folders.setdefault(folder, []).append((temp, name, data))
+        for folder, those in folders.items():
+            self._works.append(Beside(partial(self._place, folder, those), apart=apart))
+
+    def finish(self) -> None:
+        """Give all files their names; on return they are durable.
+
+        Raises:
+            StorageError: nothing is left under any of the names.
+        """
+        # What nobody has begun is done here, while threads are at the others.
+        for work in reversed(self._works):
+            work.result()
+        for temp, name in self._names.items():
+            with self._refused(name):
+                self._files._rename(temp, name)
+        # A rename is durable only once its directory is synced.
+        folders = {name.rpartition("/")[0]: name for name in self._names.values()}
+        self._works = [
+            Beside(partial(self._sync, folder, name), apart=len(folders) > 1) for folder, name in folders.items()
+        ]
+        for work in reversed(self._works):
+            work.result()
+        self._finished = True
+
+    def _place(self, folder: str, those: Sequence[tuple[str, str, Bytes]]) -> None:
+        for temp, name, data in those:
+            with self._refused(name):
+                self._files._place(folder, temp, data)
+
+    def _sync(self, folder: str, name: str) -> None:
+        with self._refused(name):
+            self._files._sync_folder(folder)
+
+    @contextlib.contextmanager
+    def _refused(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as exc:
+            path = self._files.path(name)
+            raise StorageError(f"cannot write {path}: {exc.strerror or exc}; nothing was saved") from exc
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._finished:
+            return
+        for work in self._works:
+            work.drop()
+        for name in [*self._names, *self._names.values()]:
+            with contextlib.suppress(OSError):
+                os.unlink(self._files.path(name))

@@ -17,14 +17,13 @@ import pyarrow as pa
 from lakestore import thrift
 from lakestore.thrift import Struct
 
-Pages = Callable[[int, int, int], bytes | None]
-"""The values of a data page in another form of its encoding: given that, the page's first row in its row group, and its
-rows; None: it stays as it is."""
+Pages = Callable[[int, int, int], tuple[bytes, int] | None]
+"""A data page's values in another form of its encoding, compressed, and their bytes before that, given the encoding,
+the page's first row in its row group, and its rows. None: it stays as it is."""
 Repacked = Callable[[int, int], Pages]
 """The pages of a row group, given its first row and its rows."""
 
 _MAGIC = b"PAR1"
-_LEVEL = 3
 # Places in Parquet's structs, from parquet.thrift.
 _SCHEMA, _ROW_GROUPS, _CREATED_BY, _COLUMN_ORDERS = 2, 4, 6, 7
 _REPETITION, _CHILDREN, _CONVERTED, _LOGICAL = 3, 5, 6, 10
@@ -43,7 +42,6 @@ def trimmed(
     *,
     statistics: bool = True,
     repacked: Mapping[str, Repacked] | None = None,
-    levels: Mapping[str, int] | None = None,
 ) -> pa.Buffer:
     """The same Parquet file in fewer bytes; what a reader gets from it does not change.
 
@@ -51,7 +49,6 @@ def trimmed(
         data: a file as pyarrow writes it with zstd and pages of version 1, without page indexes and Bloom filters.
         statistics: whether to keep the statistics of chunks.
         repacked: columns without nulls, by path, whose pages are to be written in another form.
-        levels: of zstd, for these.
     """
     source = memoryview(data).cast("B")
     size = int.from_bytes(source[-8:-4], "little")
@@ -62,6 +59,7 @@ def trimmed(
         # Two names of one type; the older one is known to every reader.
         if _CONVERTED in element and element.get(_LOGICAL, (0, ()))[1].keys() & {_LOGICAL_STRING, _LOGICAL_DECIMAL}:
             del element[_LOGICAL]
+    codec = pa.Codec("zstd")
     pieces: list[Any] = [_MAGIC]
     end = len(_MAGIC)
     first_row = 0
@@ -73,7 +71,6 @@ def trimmed(
             path = b".".join(meta[_PATH][1][1]).decode("utf-8", "replace")
             again = (repacked or {}).get(path)
             other = None if again is None else again(first_row, group[_GROUP_ROWS][1])
-            codec = pa.Codec("zstd", compression_level=(levels or {}).get(path, _LEVEL))
             pages, head = _pages(source, meta, other, codec)
             # Bytes mean the same only with the same type, codec and levels.
             key = (meta[_TYPE][1], meta[_CODEC][1], meta[_VALUES][1], own, pages)
@@ -119,8 +116,8 @@ def _pages(source: memoryview, meta: Struct, again: Pages | None, codec: pa.Code
             other = again(details[_DATA_ENCODING][1], first_row, rows) if again is not None else None
             first_row += rows
             if other is not None:
-                body = codec.compress(other, asbytes=True)
-                header[_PAGE_SIZE] = thrift.I32, len(other)
+                body, length = other
+                header[_PAGE_SIZE] = thrift.I32, length
         else:
             header[_PAGE_DICTIONARY][1].pop(_DICTIONARY_SORTED, None)
         pages.append((header, body))

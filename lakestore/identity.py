@@ -43,7 +43,7 @@ class Identity:
 def identify(
     document: Any,
     profile: Profile,
-    sha256: str,
+    sha256: Callable[[], str],
     where: str,
     *,
     task_id: str | None,
@@ -56,7 +56,7 @@ def identify(
     """The identity of a document; what is not given is taken from it by its profile.
 
     Args:
-        sha256: of the document's text, hexadecimal: its task id where there is none.
+        sha256: gives that of the document's text, hexadecimal: its task id where there is none.
         otherwise: its time where there is none, UTC.
         strategy_if_none: its strategy where there is none.
 
@@ -66,7 +66,7 @@ def identify(
     given = {"task_id": task_id, "strategy": strategy, "status": status, "created_at": created_at}
     found = profile.first(document, "task_id")
     if task_id is None:
-        task_id = str(found) if isinstance(found, str | int) and not isinstance(found, bool) else sha256[:32]
+        task_id = str(found) if isinstance(found, str | int) and not isinstance(found, bool) else sha256()[:32]
     strategies = profile.strategies_of(document)
     if strategy is None and not strategies:
         strategy = strategy_if_none

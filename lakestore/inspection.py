@@ -11,14 +11,15 @@ from typing import Any
 from lakestore import layout, record
 from lakestore.catalog.memory import MemorySchema
 from lakestore.codec import encode
-from lakestore.codec.encode import Draft, Encoded
+from lakestore.codec.draft import Draft, read
+from lakestore.codec.encode import Encoded
 from lakestore.codec.envelope import Envelope
 from lakestore.codec.known import Known
 from lakestore.codec.profile import Path, Profile, Unit
 from lakestore.config import MAX_DOCUMENT
 from lakestore.errors import InvalidInputError
 from lakestore.home import Home
-from lakestore.identity import Identity, digest, identify, uuid7
+from lakestore.identity import Identity, identify, uuid7
 from lakestore.model import Fidelity, LakeTable
 from lakestore.saving import Source, described, source_of
 
@@ -87,11 +88,11 @@ def inspect(
         NotFoundError, StorageError: its file is not there, or cannot be read.
     """
     source = source_of(document, now or datetime.now(UTC), limit=max_document)
-    draft = encode.read(source.text, source.where, profile, None, profiles)
+    draft = read(source.text, source.where, profile, None, profiles)
     home = home or Home(uuid7())
     schema = MemorySchema()
     identity, problem = _identity(draft, source)
-    stand_in = identity or Identity(digest(draft.text)[:32], "", (), "completed", source.time, frozenset())
+    stand_in = identity or Identity(draft.sha256[:32], "", (), "completed", source.time, frozenset())
     encoded = encode.encode(
         draft, schema, task_id=stand_in.task_id, strategy=stand_in.strategy or "?", decimals=home.numbers == "decimal"
     )
@@ -119,7 +120,7 @@ def inspect(
         encoded.fidelity,
         len(draft.text),
         sum(len(part.data) for part in encoded.parts) + _own_row(draft, encoded, stand_in, home),
-        digest(draft.text),
+        draft.sha256,
     )
 
 
@@ -131,7 +132,7 @@ def _identity(draft: Draft, source: Source) -> tuple[Identity | None, str | None
             found = identify(
                 draft.value,
                 draft.profile,
-                digest(draft.text),
+                lambda: draft.sha256,
                 draft.where,
                 task_id=None,
                 strategy=strategy,
@@ -151,6 +152,6 @@ def _identity(draft: Draft, source: Source) -> tuple[Identity | None, str | None
 def _own_row(draft: Draft, encoded: Encoded, identity: Identity, home: Home) -> int:
     """Bytes of the result's row in the lake's table `results`."""
     day = layout.run_date(identity.created_at, home.partition)
-    info = described(draft, encoded, identity, digest(draft.text), day, write_id=uuid7(), saved_at=identity.created_at)
+    info = described(draft, encoded, identity, draft.sha256, day, write_id=uuid7(), saved_at=identity.created_at)
     row = record.row_of(info, encoded.envelope, replaces=None, zone_assumed=identity.zone_assumed)
     return len(record.to_buffer([row]))

@@ -19,7 +19,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lakestore import ties
-from lakestore.encodings import MOST, Choice, choose, levels_of, numbers_of, options_of, pages, thorough
+from lakestore.beside import Beside
+from lakestore.encodings import MOST, WRITTEN, Choice, choose, levels_of, numbers_of, options_of, pages, thorough
 from lakestore.errors import CorruptFileError
 from lakestore.footer import Repacked, trimmed
 from lakestore.gather import in_order, inverse, one
@@ -31,6 +32,8 @@ VERSIONS_KEY = b"lakestore.versions"
 """In the footer of a file that compaction wrote: whose rows it holds, as it bears no result's name."""
 ROW_GROUP = 122_880
 """Rows of a row group: what DuckDB scans as one."""
+_MANY = 4_096
+"""Rows from which a thread makes pages."""
 ELEMENT = "[]"
 """Key of a list's element."""
 
@@ -76,7 +79,7 @@ def reordered(columns: Sequence[tuple[pa.Field, pa.Array]], order: Any, places: 
     return moved if places is None else [*moved, (field("_pos", pa.int64(), POS_FIELD), pa.array(places))]
 
 
-def to_buffer(
+def begun(
     table: pa.Table,
     columns: Sequence[Column] = (),
     *,
@@ -85,8 +88,8 @@ def to_buffer(
     versions: Sequence[tuple[UUID, int]] = (),
     groups: Sequence[int] = (),
     order: int | None = None,
-) -> pa.Buffer:
-    """A data file's bytes: `table` with the encodings that fit its columns.
+) -> Beside[pa.Buffer]:
+    """A data file's bytes, `table` with the encodings that fit its columns; of a large one, threads make the pages.
 
     Args:
         table: columns with field ids.
@@ -100,28 +103,51 @@ def to_buffer(
     pairs = [(item, one(column)) for item, column in zip(table.schema, table.columns, strict=True)]
     encodings = (choice or choose(pairs)).encodings
     levels = (choice and choice.levels) or levels_of(encodings, MOST if groups else thorough(table.num_rows))
-    sink = pa.BufferOutputStream()
+    # Made beside the rest, where there is one row group; a thorough search takes as long as all other columns.
+    apart = _MANY <= table.num_rows <= ROW_GROUP and not groups
+    again = {
+        item.name: _again(array, encodings[item.name], levels[item.name], apart)
+        for item, array in pairs
+        if encodings.get(item.name) in WRITTEN
+    }
     options = options_of(encodings, levels) | {"write_page_checksum": bool(groups)}
     statistics = _has_several(table)
     table = _required(table)
     if len(groups) > 1:
         # A dictionary given would be written whole in each row group.
         table = _plain_task_ids(table)
+    said = {FOOTER_KEY: _footer(table.schema, columns, key, order)} if key else {}
+    if versions or groups:
+        said[VERSIONS_KEY] = _versions_footer(versions)
+    pages = Beside(lambda: _written(table, options, said, groups), apart=apart)
+    return Beside(lambda: sealed(trimmed(pages.result(), statistics=statistics, repacked=again)), apart=False)
+
+
+def to_buffer(table: pa.Table, *, choice: Choice | None = None, groups: Sequence[int] = ()) -> pa.Buffer:
+    """The bytes of a file whose footer says nothing of its columns; see `begun`."""
+    return begun(table, choice=choice, groups=groups).result()
+
+
+def _written(
+    table: pa.Table, options: Mapping[str, Any], said: Mapping[bytes, bytes], groups: Sequence[int]
+) -> pa.Buffer:
+    sink = pa.BufferOutputStream()
     with pq.ParquetWriter(sink, table.schema, **options) as writer:
-        if key:
-            writer.add_key_value_metadata({FOOTER_KEY: _footer(table.schema, columns, key, order)})
-        if versions or groups:
-            writer.add_key_value_metadata({VERSIONS_KEY: _versions_footer(versions)})
+        for key, value in said.items():
+            writer.add_key_value_metadata({key: value})
         first = 0
         for rows in groups or [table.num_rows]:
             writer.write_table(table.slice(first, rows), row_group_size=max(rows, 1) if groups else ROW_GROUP)
             first += rows
-    again = {item.name: _again(array, encodings[item.name]) for item, array in pairs if item.name in encodings}
-    return sealed(trimmed(sink.getvalue(), statistics=statistics, repacked=again, levels=levels))
+    return sink.getvalue()
 
 
-def _again(array: pa.Array, encoding: str) -> Repacked:
-    return lambda first, rows: pages(array.slice(first, rows), encoding)
+def _again(array: pa.Array, encoding: str, level: int, apart: bool) -> Repacked:
+    """The pages of a column's row groups; with `apart`, those of the only one are begun."""
+    if apart:
+        begun = pages(array, encoding, level, apart=True)
+        return lambda first, rows: begun
+    return lambda first, rows: pages(array.slice(first, rows), encoding, level)
 
 
 def _required(table: pa.Table) -> pa.Table:
@@ -289,7 +315,7 @@ def cut(data: Any, where: str, first_row: int, rows: int) -> pa.Buffer:
     if table.num_rows != rows:
         raise CorruptFileError(f"data file {where} has not the rows {first_row} to {first_row + rows} that it should")
     key, columns = said or ("", ())
-    return to_buffer(table, columns, key=key, order=order)
+    return begun(table, columns, key=key, order=order).result()
 
 
 def footer_of(data: Any) -> Mapping[bytes, bytes]:

@@ -19,7 +19,8 @@ import pyarrow as pa
 from lakestore import layout, record, tombstones
 from lakestore.catalog import Catalog
 from lakestore.codec import by_symbol, encode, stats, text
-from lakestore.codec.encode import Draft, Encoded
+from lakestore.codec.draft import Draft, read
+from lakestore.codec.encode import Encoded
 from lakestore.codec.known import known
 from lakestore.config import MAX_DOCUMENT
 from lakestore.errors import (
@@ -30,9 +31,9 @@ from lakestore.errors import (
     NotFoundError,
     StorageError,
 )
-from lakestore.files import Files
+from lakestore.files import Files, Writing
 from lakestore.home import Home
-from lakestore.identity import Identity, digest, identify, searchable
+from lakestore.identity import Identity, identify, searchable
 from lakestore.model import LakeTable, NewColumn, NewFile, NewResult, ResultInfo, RowSpan, SqlType
 from lakestore.stamp import Stamp
 
@@ -163,7 +164,11 @@ class Taken:
 
     draft: Draft
     identity: Identity
-    sha: str
+
+    @property
+    def sha(self) -> str:
+        """SHA-256 of the document's text, hexadecimal."""
+        return self.draft.sha256
 
     @property
     def task_id(self) -> str:
@@ -211,8 +216,9 @@ class Saver:
                 return found
             if not replace:
                 raise taken.exists(found)
-        new, files, data = self._prepare(taken, found.write_id if found and replace else None)
-        self.files.write([(file.path, buffer) for file, buffer in zip(files, data, strict=True)])
+        with self.files.writing() as writing:
+            new, files = self._prepare(taken, found.write_id if found and replace else None, writing)
+            writing.finish()
         try:
             replaced = self.catalog.commit([new], files, replace=replace)
         except CommitUnknownError:
@@ -241,12 +247,11 @@ class Saver:
         source = source_of(item.document, self.now(), limit=self.max_document)
         where = item.where or source.where
         own = known(self.files.path(layout.PROFILES))
-        draft = encode.read(source.text, where, item.profile, item.tables, own, value=source.value)
-        sha = digest(draft.text)
+        draft = read(source.text, where, item.profile, item.tables, own, value=source.value)
         identity = identify(
             draft.value,
             draft.profile,
-            sha,
+            lambda: draft.sha256,
             where,
             task_id=item.task_id,
             strategy=item.strategy,
@@ -255,7 +260,7 @@ class Saver:
             otherwise=item.time or source.time,
             strategy_if_none=item.strategy_if_none,
         )
-        return Taken(draft, identity, sha)
+        return Taken(draft, identity)
 
     def encode(self, taken: Taken, columns: Columns, *, files: bool) -> Encoded:
         """A document's rows and envelope, proved; with files of its own, or rows that are to share some."""
@@ -268,28 +273,29 @@ class Saver:
             files=files,
         )
 
-    def describe(self, taken: Taken, encoded: Encoded) -> ResultInfo:
-        """What the catalog is to know of a result, under a write id of its own; the size of its files is 0 yet."""
+    def describe(self, taken: Taken, encoded: Encoded, write_id: UUID) -> ResultInfo:
+        """What the catalog is to know of a result; the size of its files is 0 yet."""
         day = layout.run_date(taken.identity.created_at, self.home.partition)
-        return described(
-            taken.draft, encoded, taken.identity, taken.sha, day, write_id=self.new_id(), saved_at=self.now()
-        )
+        return described(taken.draft, encoded, taken.identity, taken.sha, day, write_id=write_id, saved_at=self.now())
 
-    def _prepare(self, taken: Taken, replaces: UUID | None) -> tuple[NewResult, list[NewFile], list[pa.Buffer]]:
-        """A result encoded and proved: its catalog entry, its files and their bytes."""
+    def _prepare(self, taken: Taken, replaces: UUID | None, writing: Writing) -> tuple[NewResult, list[NewFile]]:
+        """A result encoded and proved: its catalog entry, and its files, which are being written."""
         columns = Columns(self.catalog)
         encoded = self.encode(taken, columns, files=True)
         self.stamp.press(anew=columns.reserved)
-        info = self.describe(taken, encoded)
-        row = record.row_of(info, encoded.envelope, replaces=replaces, zone_assumed=taken.identity.zone_assumed)
-        made = [(part.table, part.strategy, part.rows, part.data) for part in encoded.parts]
-        made.append((layout.RESULTS, info.strategy, 1, record.to_buffer([row])))
         # All files of a write bear its id: so its row in `results` says where its other rows are.
-        files = [new_file(table, name, info.run_date, info.write_id, rows, data) for table, name, rows, data in made]
+        write_id = self.new_id()
+        day = layout.run_date(taken.identity.created_at, self.home.partition)
+        files = [new_file(part.table, part.strategy, day, write_id, part.rows, part.data) for part in encoded.parts]
+        writing.add(((file.path, part.data) for file, part in zip(files, encoded.parts, strict=True)), apart=True)
+        info = self.describe(taken, encoded, write_id)
+        row = record.row_of(info, encoded.envelope, replaces=replaces, zone_assumed=taken.identity.zone_assumed)
+        data = record.to_buffer([row])
+        files.append(new_file(layout.RESULTS, info.strategy, day, write_id, 1, data))
+        writing.add([(files[-1].path, data)], apart=False)
         info = replace_fields(info, file_size=sum(file.bytes for file in files))
         spans = tuple(RowSpan(f.path, f.table, f.strategy, 0, f.rows, f.sha256, f.bytes) for f in files)
-        new = NewResult(info, spans, searchable(info.params), searchable(info.metrics), replaces)
-        return new, files, [data for *_, data in made]
+        return NewResult(info, spans, searchable(info.params), searchable(info.metrics), replaces), files
 
 
 def new_file(table: str, strategy: str, day: date, file_id: UUID, rows: int, data: pa.Buffer) -> NewFile:

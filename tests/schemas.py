@@ -8,6 +8,7 @@ from typing import Any
 from lakestore import parquet
 from lakestore.catalog.memory import MemorySchema
 from lakestore.codec import decode, encode, values
+from lakestore.codec.draft import read
 from lakestore.codec.encode import Encoded
 from lakestore.codec.envelope import Envelope, StoredRegion
 
@@ -37,5 +38,5 @@ class Stored:
 
 def store(text: bytes, schema: MemorySchema, *, profile: str | None = None, decimals: bool = True) -> Stored:
     """Encode a text with the schema as it has become."""
-    draft = encode.read(text, "the test's document", profile)
+    draft = read(text, "the test's document", profile)
     return Stored(encode.encode(draft, schema, task_id="t", strategy="s", decimals=decimals))

@@ -68,6 +68,13 @@ class Node:
             return self.child.is_hollow
         return self.kind == "null" or (self.kind == "struct" and all(child.is_hollow for child in self.children))
 
+    @property
+    def has_words(self) -> bool:
+        """Whether a number in it is written as a word: NaN, Infinity."""
+        if self.kind == "float":
+            return not bool(np.isfinite(self.array.fill_null(0.0).to_numpy(zero_copy_only=False)).all())
+        return any(node.has_words for node in (*self.children, *([self.child] if self.child is not None else ())))
+
     def slice(self, start: int, stop: int) -> Node:
         """The slots from `start` up to `stop`, without copying values."""
         part = Node(self.kind, stop - start, keys=self.keys, shapes=self.shapes, format=self.format)
@@ -146,10 +153,8 @@ def _alike(left: npt.NDArray[np.generic] | None, right: npt.NDArray[np.generic] 
 def _equal(left: pa.Array | None, right: pa.Array | None) -> bool:
     if left is None or right is None:
         return left is right
-    if not left.equals(right):
-        # A NaN equals no other one: a column that holds any is rendered and compared.
-        return False
-    if not pa.types.is_floating(left.type):
-        return True
-    signs = [np.signbit(array.fill_null(0.0).to_numpy(zero_copy_only=False)) for array in (left, right)]
-    return bool(np.array_equal(*signs))
+    if not pa.types.is_floating(left.type) or left.type != right.type:
+        return bool(left.equals(right))
+    # Bit by bit: a NaN equals no other one, and −0.0 equals 0.0.
+    bits = [array.fill_null(0.0).to_numpy(zero_copy_only=False).view(np.int64) for array in (left, right)]
+    return bool(left.is_valid().equals(right.is_valid()) and np.array_equal(*bits))

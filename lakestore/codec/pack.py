@@ -17,6 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from lakestore import encodings, parquet, ties
+from lakestore.beside import Beside
 from lakestore.codec import numbers
 from lakestore.codec.fit import decimal_array, doubles_of, members_of
 from lakestore.codec.order import MIN_ROWS, Order, groups, order_by, proposed, rising
@@ -72,6 +73,13 @@ def data_file(
         used: field ids of the lake table's columns that the footer is to describe.
         versions: the version of each result, for a file that bears no save's name; it is written to be read in parts.
     """
+    return begun(results, table, used, versions=versions).result()
+
+
+def begun(
+    results: Sequence[Rows], table: LakeTable, used: Iterable[int], *, versions: Sequence[UUID] = ()
+) -> Beside[pa.Buffer]:
+    """As `data_file`; of a large file that is laid out as one before it, threads make the pages meanwhile."""
     counts = [rows.count for rows in results]
     columns: Columns = [
         parquet.task_ids([rows.task_id for rows in results], counts),
@@ -84,10 +92,10 @@ def data_file(
         schema = pa.schema([field for field, _ in columns])
         return pa.Table.from_arrays([array for _, array in columns], schema=schema)
 
-    def written(made: pa.Table, choice: Choice, by: int | None) -> pa.Buffer:
+    def written(made: pa.Table, choice: Choice, by: int | None) -> Beside[pa.Buffer]:
         cut = parquet.row_groups(counts) if versions else ()
         named = list(zip(versions, counts, strict=True)) if versions else ()
-        return parquet.to_buffer(
+        return parquet.begun(
             made, own, key=table.key, choice=choice, versions=named, groups=cut, order=None if by is None else order
         )
 
@@ -102,20 +110,29 @@ def data_file(
     known = _LAYOUTS.get(like)
     if known is not None and known.left > 0:
         known.left -= 1
-        data = written(table_of(_moved(columns, known.by, counts, places)), known.choice, known.by)
-        if len(data) <= _WORSE * known.bytes_a_row * rows:
-            return data
-    # What is to last for years is worth trials with a whole row group.
-    by, choice = _chosen(columns, counts, places, parquet.ROW_GROUP if versions else encodings.SAMPLE)
-    made = table_of(_moved(columns, by, counts, places))
-    if rows > encodings.SAMPLE and not versions:
-        choice = encodings.with_levels(choice, made)
-    data = written(made, choice, by)
-    if rows:
-        if len(_LAYOUTS) >= _MOST:
-            _LAYOUTS.clear()
-        _LAYOUTS[like] = _Layout(by, choice, len(data) / rows)
-    return data
+        first = written(table_of(_moved(columns, known.by, counts, places)), known.choice, known.by)
+        most = _WORSE * known.bytes_a_row * rows
+    else:
+        first = None
+
+    def finished() -> pa.Buffer:
+        if first is not None:
+            data = first.result()
+            if len(data) <= most:
+                return data
+        # What is to last for years is worth trials with a whole row group.
+        by, choice = _chosen(columns, counts, places, parquet.ROW_GROUP if versions else encodings.SAMPLE)
+        made = table_of(_moved(columns, by, counts, places))
+        if rows > encodings.SAMPLE and not versions:
+            choice = encodings.with_levels(choice, made)
+        data = written(made, choice, by).result()
+        if rows:
+            if len(_LAYOUTS) >= _MOST:
+                _LAYOUTS.clear()
+            _LAYOUTS[like] = _Layout(by, choice, len(data) / rows)
+        return data
+
+    return Beside(finished, apart=False)
 
 
 def _chosen(columns: Columns, counts: Sequence[int], places: Order | None, sample: int) -> tuple[int | None, Choice]:

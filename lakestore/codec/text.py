@@ -11,6 +11,7 @@ import json
 import re
 import uuid
 from collections.abc import Callable, Iterator
+from hashlib import sha256
 from itertools import chain
 from json.decoder import JSONDecoder
 from typing import Any
@@ -19,9 +20,12 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
+from lakestore.beside import Beside
 from lakestore.errors import InvalidInputError
 
 BOM = b"\xef\xbb\xbf"
+_LARGE = 256 << 10
+"""Bytes of a text from which a thread makes its hash."""
 _LONG_INTEGER = re.compile(rb"\d{19}")
 _EXPONENT = re.compile(rb"[0-9]e[-+0-9]")
 _ZERO_E = np.uint16(ord("e") << 8 | ord("0"))
@@ -29,6 +33,21 @@ _SPLIT_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 _SPACE = re.compile(r"[ \t\n\r]*")
 _JSON_TYPES = {dict, list, str, int, float, bool, type(None)}
 _PLAIN = orjson.OPT_PASSTHROUGH_SUBCLASS | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
+
+
+class Hashed:
+    """A text and its SHA-256, which a thread makes where the text is large."""
+
+    __slots__ = ("_hash", "data")
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self._hash = Beside(lambda: sha256(data).hexdigest(), apart=len(data) >= _LARGE)
+
+    @property
+    def sha256(self) -> str:
+        """The hash, hexadecimal."""
+        return self._hash.result()
 
 
 @contextlib.contextmanager

@@ -289,7 +289,7 @@ class JsonResultStorage:
         identity = identify(
             value,
             profile,
-            sha,
+            lambda: sha,
             source.where,
             task_id=task_id,
             strategy=None,

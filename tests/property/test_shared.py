@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from lakestore import parquet
 from lakestore.codec import decode, encode, pack, text
+from lakestore.codec.draft import read
 from lakestore.codec.envelope import Envelope, StoredRegion
 from tests.schemas import MemorySchema
 from tests.strategies import records, texts
@@ -26,7 +27,7 @@ relaxed = settings(
 def shared(sources: Sequence[bytes], decimals: bool) -> list[bytes]:
     """The texts that come back from files which hold the rows of all documents."""
     schema = MemorySchema()
-    drafts = [encode.read(source, "it", None) for source in sources]
+    drafts = [read(source, "it", None) for source in sources]
     made = [
         encode.encode(draft, schema, task_id=f"t{place}", strategy="s", decimals=decimals, files=False)
         for place, draft in enumerate(drafts)

@@ -40,6 +40,7 @@ LAYERS = (
     ("tombstones",),
     ("files", "home", "process"),
     ("layout",),
+    ("beside",),
     ("config",),
     ("model",),
     ("errors",),

@@ -58,8 +58,9 @@ def test_equal_nodes_are_the_same_and_give_the_same_text() -> None:
     assert not same(one, replace(other, shapes=((1, 0),)))
 
 
-def test_nan_is_left_to_the_texts() -> None:
-    assert not same(column([float("nan")]), column([float("nan")]))
+def test_a_nan_is_the_same_as_itself() -> None:
+    assert same(column([float("nan"), None]), column([float("nan"), None]))
+    assert not same(column([float("nan")]), column([None]))
 
 
 def test_lists_are_compared_by_their_elements() -> None:

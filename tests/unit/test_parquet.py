@@ -10,6 +10,7 @@ import pytest
 
 from lakestore import encodings, parquet
 from lakestore.codec import encode, text
+from lakestore.codec.draft import read
 from lakestore.errors import CorruptFileError
 from lakestore.model import Column, LakeTable
 from tests.schemas import MemorySchema, store
@@ -22,12 +23,12 @@ def test_a_footer_and_its_schema_say_all_of_the_columns_that_the_result_touched(
     ]
     schema = MemorySchema()
     source = text.serialise({"Signals": rows})
-    encoded = encode.encode(encode.read(source, "it", None), schema, task_id="t", strategy="s", decimals=True)
+    encoded = encode.encode(read(source, "it", None), schema, task_id="t", strategy="s", decimals=True)
     (part,) = encoded.parts
-    read = pq.read_schema(pa.BufferReader(part.data))
+    found = pq.read_schema(pa.BufferReader(part.data))
     metadata = pq.read_metadata(pa.BufferReader(part.data)).metadata
     (table,) = schema.tables.values()
-    assert parquet.footer_columns(read, metadata) == ('"Signals"', table.columns)
+    assert parquet.footer_columns(found, metadata) == ('"Signals"', table.columns)
     assert table == LakeTable("signals", '"Signals"', table.columns)
 
 

@@ -1,0 +1,97 @@
+"""Work beside the caller's own, in a few threads that the process keeps.
+
+What is done inside of pyarrow, numpy, zstd, hashlib and the system's calls leaves Python's lock to others, so such work
+goes on on another core meanwhile. Nobody ever waits for a thread that is busy with something else: who wants a result
+that nobody has begun makes it.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import Final, Generic, TypeVar
+
+T = TypeVar("T")
+
+_THREADS: Final = 4 if len(os.sched_getaffinity(0)) > 1 else 0
+"""Some of them wait for each other; on a single core nothing is done beside anything."""
+
+_pool: ThreadPoolExecutor | None = None
+_lock = threading.Lock()
+# A parent's threads are not there in a forked child; what is said of them is kept, unused.
+_inherited: list[object] = []
+
+
+class Beside(Generic[T]):
+    """Work that is done once, by a thread or by the first who wants its result."""
+
+    def __init__(self, work: Callable[[], T], *, apart: bool = True) -> None:
+        """Let a thread do it as soon as one is free.
+
+        Args:
+            apart: whether it is worth a thread; else it is done when its result is wanted.
+        """
+        self._work: Callable[[], T] | None = work
+        self._begun = threading.Lock()
+        self._future: Future[T] = Future()
+        if apart and _THREADS:
+            _submit(self._do)
+
+    def result(self) -> T:
+        """What it gave, or the error that it raised."""
+        self._do()
+        return self._future.result()
+
+    def drop(self) -> None:
+        """Let it not begin any more; what has begun is waited for, its result forgotten."""
+        if self._begun.acquire(blocking=False):
+            self._work = None
+        else:
+            wait([self._future])
+
+    def _do(self) -> None:
+        # The lock is never let go: it is who has it that does the work.
+        if not self._begun.acquire(blocking=False):
+            return
+        work, self._work = self._work, None
+        assert work is not None
+        try:
+            self._future.set_result(work())
+        except BaseException as exc:
+            self._future.set_exception(exc)
+
+
+def _submit(work: Callable[[], None]) -> None:
+    global _pool
+    try:
+        with _lock:
+            if _pool is None:
+                _pool = _started()
+            _pool.submit(work)
+    except RuntimeError:
+        # The interpreter ends, or the system gives no more threads: whoever wants the result makes it.
+        pass
+
+
+def _started() -> ThreadPoolExecutor:
+    """A pool with all of its threads: left to itself it takes one that is at work for an idle one."""
+    pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="lakestore-beside")
+    together = threading.Barrier(_THREADS)
+    try:
+        for _ in range(_THREADS):
+            pool.submit(together.wait)
+    except RuntimeError:
+        together.abort()
+        raise
+    return pool
+
+
+def _forget() -> None:
+    global _pool, _lock
+    _inherited.append(_pool)
+    _pool, _lock = None, threading.Lock()
+
+
+os.register_at_fork(after_in_child=_forget)

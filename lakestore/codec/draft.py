@@ -1,0 +1,123 @@
+"""A document read: its text, its value, its profile, and its record tables as columns."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import pyarrow as pa
+
+from lakestore.beside import Beside
+from lakestore.codec import arrow, plan, render, text
+from lakestore.codec.columnise import dump
+from lakestore.codec.known import Known, choose
+from lakestore.codec.plan import Region
+from lakestore.codec.profile import Profile
+from lakestore.codec.style import COMPACT
+from lakestore.codec.text import Hashed
+from lakestore.errors import InvalidInputError
+
+
+@dataclass(slots=True)
+class Draft:
+    """A document read: its text, its value, its profile and its record tables.
+
+    `python`: Python's `json` read it; `exact`: so that nothing differs from what `json` reads; `escapes`: whether its
+    writer escaped what is beyond ASCII, and the slash.
+    """
+
+    source: Beside[Hashed]
+    where: str
+    value: Any
+    profile: Profile
+    regions: list[Region]
+    python: bool
+    exact: bool
+    escapes: tuple[bool, bool] = (False, False)
+
+    @property
+    def text(self) -> bytes:
+        """The document's text; that of tables given beside it is made when it is asked for first."""
+        return self.source.result().data
+
+    @property
+    def sha256(self) -> str:
+        """That of the text, hexadecimal."""
+        return self.source.result().sha256
+
+
+def read(
+    source: bytes | Hashed,
+    where: str,
+    profile: Profile | str | None,
+    tables: Mapping[str, Any] | None = None,
+    profiles: Known | None = None,
+    *,
+    value: Any = None,
+) -> Draft:
+    """A document's text read, and the tables given beside it put into it as arrays of records.
+
+    Args:
+        profile: the one to read it with, its name or file; recognised among `profiles` (the shipped ones) if None.
+        value: what orjson reads from the text, where that is known already.
+
+    Raises:
+        InvalidInputError: not JSON, no such profile, or a table that cannot be part of the document.
+    """
+    hashed = source if isinstance(source, Hashed) else Hashed(source)
+    draft = parsed(hashed, where, profile, profiles, exact=False, value=value)
+    return _with_tables(draft, tables) if tables else draft
+
+
+def _with_tables(draft: Draft, tables: Mapping[str, Any]) -> Draft:
+    """The document with an array of records for each table, before its closing brace."""
+    if not isinstance(draft.value, dict):
+        raise InvalidInputError(f"{draft.where} is not a JSON object: tables can be put into an object only")
+    added = []
+    for name, given in tables.items():
+        if name in draft.value:
+            raise InvalidInputError(f"{draft.where} has a key {name!r}, and a table of that name is given: rename one")
+        table = arrow.table_of(given, name)
+        node = arrow.node_of(table, name)
+        added.append(Region((name,), json.dumps(name), plan.table_name(name), "objects", node, given=table))
+        # Only Python's json reads NaN, and integers beyond 64 bits as such.
+        draft.python |= node.has_words or any(map(pa.types.is_decimal, table.schema.types))
+    draft.regions += added
+    draft.source = Beside(partial(_with_rows, draft.text, bool(draft.value), added), apart=False)
+    plan.name_apart(draft.regions)
+    return draft
+
+
+def _with_rows(text: bytes, filled: bool, added: Sequence[Region]) -> Hashed:
+    """The text of an object with the rows of record tables before its closing brace; where each stands is noted."""
+    body = text.rstrip(b" \t\r\n")
+    pieces: list[bytes | memoryview] = [body[:-1]]
+    size = len(body) - 1
+    for region in added:
+        head = ("," if filled else "").encode() + dump(region.path[0]).encode() + b":"
+        rows = list(render.table(region.node, COMPACT, region.form))
+        region.start = size + len(head)
+        region.stop = size = region.start + sum(map(len, rows))
+        pieces += [head, *rows]
+        filled = True
+    return Hashed(b"".join([*pieces, b"}", text[len(body) :]]))
+
+
+def parsed(
+    source: Hashed,
+    where: str,
+    profile: Profile | str | None,
+    profiles: Known | None = None,
+    *,
+    exact: bool,
+    value: Any = None,
+) -> Draft:
+    python = False
+    if value is None:
+        value, python = text.parse(source.data, where, exact=exact)
+    chosen = choose(value, profile, profiles)
+    made = Beside(lambda: source, apart=False)
+    return Draft(made, where, value, chosen, plan.regions(value, chosen), python, exact)

@@ -1,0 +1,155 @@
+"""That a record table gives its text back: in a style, with rules for its numbers, with a patch, or as the original."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pyarrow as pa
+
+from lakestore.codec import arrow, fit, numbers, render, style
+from lakestore.codec.draft import Draft
+from lakestore.codec.envelope import compress, patch
+from lakestore.codec.nodes import Node, same
+from lakestore.codec.plan import Region
+from lakestore.codec.refine import refine
+from lakestore.codec.style import COMPACT, Style
+from lakestore.model import Fidelity
+
+_NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
+_CLOSING = re.compile(rb"([ \t\r\n]*)([\]}])")
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """That a record table gives its text back: where that ends, in which style, and with the help of what.
+
+    `kept` names blobs of the envelope (`patch`, `original`, `arrow`) by their places among the table's own.
+    """
+
+    stop: int
+    style: Style
+    fidelity: Fidelity
+    kept: Mapping[str, int]
+    arrow_exact: bool
+
+
+def prove(
+    draft: Draft,
+    region: Region,
+    back: Node,
+    meta: fit.Meta,
+    own: list[bytes],
+    start: int,
+    stop: int | None,
+) -> Proof | None:
+    """The proof for one record table as read back; `meta` and `own` get what it needs. None: a quick one failed."""
+    kept: dict[str, int] = {}
+    fidelity = Fidelity("style")
+    # A text that was rendered from these values, in this style, needs not be rendered again to be compared.
+    known = region.stop is not None and same(region.node, back)
+    written, end = (COMPACT, region.stop) if known else _written(draft, start, back, region.form)
+    if end is None:
+        if stop is None:
+            return None
+        exceptions = refine(draft.text[start:stop], back, meta, written, region.form, own)
+        if exceptions is not None:
+            fidelity = Fidelity("patched" if exceptions else "style", exceptions)
+            written, end = _written(draft, start, back, region.form)
+    if end is None:
+        assert stop is not None
+        end = stop
+        what, blob = _difference(draft.text[start:stop], back, region.form, written)
+        fidelity = worse(fidelity, Fidelity("original" if what == "original" else "patched", len(blob)))
+        kept[what] = len(own)
+        own.append(blob)
+    whole = False
+    if region.given is not None:
+        whole, blob = _arrow(region.given, back)
+        kept["arrow"] = len(own)
+        own.append(blob)
+    return Proof(end, written, fidelity, kept, whole)
+
+
+def worse(one: Fidelity, other: Fidelity) -> Fidelity:
+    """Both together: the kind that keeps more beside the rows, and the bytes of both."""
+    kinds = ("style", "patched", "original")
+    return Fidelity(max(one.kind, other.kind, key=kinds.index), one.bytes + other.bytes)
+
+
+def _written(draft: Draft, start: int, node: Node, form: str) -> tuple[Style, int | None]:
+    """The style in which a node gives the text from `start` on, and where that ends; None where no style does."""
+    source = draft.text
+    ascii, slash = draft.escapes
+    found = style.detect(source, start, ascii=ascii, slash=slash, thorough=draft.exact)
+    bracket = render.brackets(form)[1]
+    for dialect in _dialects(source, start, node):
+        tried = replace(found, dialect=dialect)
+        at = _same(source, start, render.body(node, tried, form))
+        # The white space before the closing bracket is beyond the sample: it is read where the rows end.
+        closing = None if at is None else _CLOSING.match(source, at)
+        if closing is not None and closing[2] == bracket.encode():
+            return tried.closed(closing[1].decode()), closing.end()
+    return found, None
+
+
+def _dialects(source: bytes, start: int, node: Node) -> list[str]:
+    """The dialects that may be the writer's: those whose text of the first telling number stands in the document."""
+    first = _special(node)
+    if first is None:
+        return ["python"]
+    texts = {name: numbers.layout(first, dialect).encode() for name, dialect in numbers.DIALECTS.items()}
+    seen = {text for text in set(texts.values()) if source.find(text, start) >= 0}
+    return [name for name, text in texts.items() if text in seen] or ["python"]
+
+
+def _same(source: bytes, start: int, pieces: Iterable[memoryview]) -> int | None:
+    """Where the pieces end if they stand in the text from `start` on."""
+    for piece in pieces:
+        end = start + len(piece)
+        if not source.startswith(piece, start):
+            return None
+        start = end
+    return start
+
+
+def _difference(exact: bytes, node: Node, form: str, written: Style) -> tuple[str, bytes]:
+    """A patch of the rebuilt text, or the compressed original where that is smaller."""
+    base = b"".join(render.table(node, written, form))
+    whole = compress(exact)
+    # zstd takes no shorter text to refer to.
+    change = patch(exact, base) if len(base) >= 8 else whole
+    return ("patch", change) if len(change) < 0.8 * len(whole) else ("original", whole)
+
+
+def _arrow(given: pa.Table, back: Node) -> tuple[bool, bytes]:
+    """What brings a given table back: its schema where the rows do it, else all of it (and whether it is all)."""
+    schema = arrow.schema_bytes(given)
+    try:
+        if arrow.same(arrow.restore(back, schema), given):
+            return False, schema
+    except (pa.ArrowException, ValueError, TypeError):
+        # Values that the columns hold in another form: the data itself is kept.
+        pass
+    return True, arrow.table_bytes(given)
+
+
+def _special(node: Node) -> float | None:
+    """The first finite double that dialects write differently; from texts of other kinds one of theirs is taken."""
+    if node.kind == "float":
+        values = node.array.fill_null(0.0).to_numpy(zero_copy_only=False)
+        rare = np.flatnonzero(numbers.special(values) & np.isfinite(values))
+        if len(rare):
+            return float(values[rare[0]])
+    if node.odd is not None or node.kind == "json":
+        texts = node.odd if node.odd is not None else node.array
+        for text in texts.drop_null().to_pylist():
+            for token in _NUMBER.findall(text):
+                value = float(token)
+                if numbers.special(np.array([value]))[0] and math.isfinite(value):
+                    return value
+    below = [*node.children, *([node.child] if node.child is not None else [])]
+    return next((value for value in map(_special, below) if value is not None), None)

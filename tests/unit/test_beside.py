@@ -1,0 +1,108 @@
+"""Work beside the caller's: done once, its error kept, never waited for where nobody has begun it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from lakestore import beside
+from lakestore.beside import Beside
+
+pytestmark = pytest.mark.skipif(not beside._THREADS, reason="on one core nothing is done beside anything")
+
+
+def test_a_thread_does_it_while_the_caller_goes_on() -> None:
+    done = threading.Event()
+    work = Beside(lambda: (done.set(), threading.current_thread().name)[1])
+    assert done.wait(10)
+    assert work.result().startswith("lakestore-beside")
+
+
+def test_it_is_done_once_however_often_it_is_asked_for() -> None:
+    calls: list[int] = []
+    for apart in (True, False):
+        calls.clear()
+        work = Beside(lambda: calls.append(1), apart=apart)
+        asking = [threading.Thread(target=work.result) for _ in range(8)]
+        for thread in asking:
+            thread.start()
+        for thread in asking:
+            thread.join()
+        assert calls == [1]
+
+
+def test_an_error_comes_to_who_asks_as_it_was_raised() -> None:
+    error = KeyError("it")
+
+    def fail() -> None:
+        raise error
+
+    for apart in (True, False):
+        with pytest.raises(KeyError) as caught:
+            Beside(fail, apart=apart).result()
+        assert caught.value is error
+
+
+def test_who_wants_a_result_does_not_wait_for_threads_that_are_busy() -> None:
+    free = threading.Event()
+    busy = [Beside(free.wait) for _ in range(2 * beside._THREADS)]
+    try:
+        assert Beside(threading.current_thread).result() is threading.current_thread()
+    finally:
+        free.set()
+    assert all(work.result() for work in busy)
+
+
+def test_all_threads_are_used_though_some_wait_for_others() -> None:
+    together = threading.Barrier(beside._THREADS)
+    works = [Beside(lambda: together.wait(10)) for _ in range(beside._THREADS)]
+    deadline = time.monotonic() + 10
+    while together.n_waiting and time.monotonic() < deadline:
+        time.sleep(0.001)
+    assert sorted(work.result() for work in works) == list(range(beside._THREADS))
+
+
+def test_what_is_dropped_is_not_under_way() -> None:
+    free, begun, seen = threading.Event(), threading.Barrier(beside._THREADS + 1), []
+
+    def slow() -> None:
+        begun.wait(10)
+        free.wait(10)
+        seen.append("slow")
+
+    busy = [Beside(slow) for _ in range(beside._THREADS)]
+    begun.wait(10)
+    never = Beside(lambda: seen.append("never"))
+    never.drop()
+    free.set()
+    for work in busy:
+        work.drop()
+    assert seen == ["slow"] * beside._THREADS
+    Beside(lambda: None).result()
+    assert "never" not in seen
+
+
+def test_a_forked_child_has_threads_of_its_own() -> None:
+    assert Beside(lambda: 1).result() == 1
+    child = os.fork()
+    if not child:
+        done = threading.Event()
+        work = Beside(done.set)
+        # Nobody asks for it: only a thread can have done it.
+        os._exit(0 if done.wait(10) and work.result() is None else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_it_is_done_while_the_interpreter_ends() -> None:
+    code = (
+        "import atexit\nfrom lakestore.beside import Beside\n"
+        "assert Beside(lambda: 1).result() == 1\n"
+        "atexit.register(lambda: print(Beside(lambda: 'done').result()))\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (ran.stdout, ran.stderr, ran.returncode) == ("done\n", "", 0)
