@@ -62,25 +62,30 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A document's text, what messages call it, its time where it says none, and its value where that is known."""
+    """A document's text, what messages call it, its time where it says none, and its value where that is known.
+
+    `unseen`: the value is what an engine gave, and may be in other types than JSON's own.
+    """
 
     text: bytes
     where: str
     time: datetime
     value: Any = None
+    unseen: bool = False
 
 
-def source_of(document: Any, now: datetime, *, limit: int = MAX_DOCUMENT) -> Source:
+def source_of(document: Any, now: datetime, *, limit: int = MAX_DOCUMENT, unseen: bool = False) -> Source:
     """The text of what an engine gives: a value, JSON text, JSON bytes, or a path to a file of them.
 
     Args:
         limit: bytes of JSON that it may take.
+        unseen: do not look at the types in a value, which `draft.read` does.
 
     Raises:
         InvalidInputError: it is none of these, longer than that, or a value that JSON cannot hold.
         NotFoundError, StorageError: the file is not there, or cannot be read.
     """
-    found = _source(document, now, limit)
+    found = _source(document, now, limit, unseen)
     _check_size(found.where, len(found.text), limit)
     return found
 
@@ -93,7 +98,7 @@ def _check_size(where: str, size: int, limit: int) -> None:
         )
 
 
-def _source(document: Any, now: datetime, limit: int) -> Source:
+def _source(document: Any, now: datetime, limit: int, unseen: bool) -> Source:
     if isinstance(document, Path):
         try:
             with document.open("rb") as stream:
@@ -114,8 +119,8 @@ def _source(document: Any, now: datetime, limit: int) -> Source:
     if isinstance(document, bytes | bytearray | memoryview):
         return Source(bytes(document), "the document", now)
     if isinstance(document, dict | list):
-        source, value = text.written(document)
-        return Source(source, "the document", now, value)
+        source, value = text.written(document, unseen=unseen)
+        return Source(source, "the document", now, value, unseen and value is document)
     raise InvalidInputError(
         f"a document is a dict, JSON text or bytes, or a pathlib.Path to JSON, not {type(document).__name__}"
     )
@@ -244,10 +249,10 @@ class Saver:
             InvalidInputError: it cannot be kept.
             NotFoundError, StorageError: its file is not there, or cannot be read.
         """
-        source = source_of(item.document, self.now(), limit=self.max_document)
+        source = source_of(item.document, self.now(), limit=self.max_document, unseen=True)
         where = item.where or source.where
         own = known(self.files.path(layout.PROFILES))
-        draft = read(source.text, where, item.profile, item.tables, own, value=source.value)
+        draft = read(source.text, where, item.profile, item.tables, own, value=source.value, unseen=source.unseen)
         identity = identify(
             draft.value,
             draft.profile,

@@ -161,12 +161,10 @@ def _timestamp(array: pa.Array) -> Node:
     n, zone = len(array), array.type.tz
     try:
         micros = array.cast(pa.timestamp("us", zone)).cast(pa.timestamp("us", "UTC" if zone else None))
-        texts = times.render(micros, _UTC if zone else _LOCAL)
-        parsed = times.parse(texts)
-        if parsed is not None and parsed[1].equals(micros):
+        if times.in_range(micros):
             return Node("time", n, array=micros, format=_UTC if zone else _LOCAL)
-    except (pa.ArrowInvalid, ValueError):
-        # Finer than microseconds, or beyond the years 1 to 9999: as text of all digits.
+    except pa.ArrowInvalid:
+        # Finer than microseconds: as text of all digits, like those beyond the years 1 to 9999.
         pass
     texts = pc.replace_substring(
         array.cast(pa.timestamp(array.type.unit)).cast(pa.string()), " ", "T", max_replacements=1

@@ -19,6 +19,7 @@ import pyarrow as pa
 from lakestore.codec import times
 from lakestore.codec.nodes import Mask, Node, offsets_of
 from lakestore.codec.numbers import EXACT
+from lakestore.codec.text import JSON_TYPES, ForeignError, in_json_types
 
 MAX_KEYS = 512
 """A struct of more keys is kept as JSON text: a Parquet footer costs about 100 bytes a column."""
@@ -41,8 +42,11 @@ def columnise(values: Sequence[Any], depth: int = 0) -> Node:
 
     Raises:
         TooDeepError: a value has more than `MAX_TEXT_DEPTH` levels below the last that has columns.
+        ForeignError: one is not of JSON's own types.
     """
     kinds = set(map(type, values))
+    if not kinds <= JSON_TYPES:
+        raise ForeignError
     nulls = _NONE in kinds
     kinds.discard(_NONE)
     if not kinds:
@@ -59,8 +63,11 @@ def columnise(values: Sequence[Any], depth: int = 0) -> Node:
 def texts_of(values: Sequence[Any]) -> pa.Array:
     """Compact JSON text of each value, null for None; ASCII escapes where the value is not Unicode."""
     for value in values:
-        if isinstance(value, list | dict) and _is_deep(value):
-            raise TooDeepError
+        if isinstance(value, list | dict):
+            if _is_deep(value):
+                raise TooDeepError
+            if not in_json_types(value):
+                raise ForeignError
     return pa.array([None if value is None else dump(value) for value in values], pa.string())
 
 

@@ -15,7 +15,7 @@ from lakestore.codec import arrow, plan, render, text
 from lakestore.codec.columnise import dump
 from lakestore.codec.known import Known, choose
 from lakestore.codec.plan import Region
-from lakestore.codec.profile import Profile
+from lakestore.codec.profile import Path, Profile
 from lakestore.codec.style import COMPACT
 from lakestore.codec.text import Hashed
 from lakestore.errors import InvalidInputError
@@ -57,18 +57,27 @@ def read(
     profiles: Known | None = None,
     *,
     value: Any = None,
+    unseen: bool = False,
 ) -> Draft:
     """A document's text read, and the tables given beside it put into it as arrays of records.
 
     Args:
         profile: the one to read it with, its name or file; recognised among `profiles` (the shipped ones) if None.
         value: what orjson reads from the text, where that is known already.
+        unseen: it is what an engine gave, and may be in other types than JSON's own.
 
     Raises:
         InvalidInputError: not JSON, no such profile, or a table that cannot be part of the document.
     """
     hashed = source if isinstance(source, Hashed) else Hashed(source)
-    draft = parsed(hashed, where, profile, profiles, exact=False, value=value)
+    try:
+        draft = parsed(hashed, where, profile, profiles, exact=False, value=value)
+        # What has columns was looked at when they were made.
+        if unseen and not text.in_json_types(value, {id(_at(value, region.path)) for region in draft.regions}):
+            raise text.ForeignError
+    except text.ForeignError:
+        source, value = text.written(value)
+        draft = parsed(Hashed(source), where, profile, profiles, exact=False, value=value)
     return _with_tables(draft, tables) if tables else draft
 
 
@@ -121,3 +130,9 @@ def parsed(
     chosen = choose(value, profile, profiles)
     made = Beside(lambda: source, apart=False)
     return Draft(made, where, value, chosen, plan.regions(value, chosen), python, exact)
+
+
+def _at(value: Any, path: Path) -> Any:
+    for step in path:
+        value = value[step]
+    return value

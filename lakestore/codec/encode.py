@@ -16,6 +16,7 @@ from typing import Protocol
 import pyarrow as pa
 
 from lakestore import parquet
+from lakestore.beside import Beside
 from lakestore.codec import fit, style, text
 from lakestore.codec.draft import Draft, parsed
 from lakestore.codec.envelope import Envelope, StoredRegion
@@ -24,6 +25,7 @@ from lakestore.codec.pack import Rows, begun
 from lakestore.codec.plan import Region
 from lakestore.codec.profile import Path
 from lakestore.codec.prove import prove, worse
+from lakestore.codec.text import LARGE
 from lakestore.errors import ConflictError, CorruptFileError
 from lakestore.model import Fidelity, LakeTable, NewColumn, SqlType
 
@@ -157,7 +159,7 @@ def place(region: Region, schema: Schema, decimals: bool) -> Placed:
 class _Proved:
     """An envelope that gives a document's text back, and of each record table what its text was rendered from."""
 
-    data: bytes
+    data: Beside[bytes]
     fidelity: Fidelity
     tables: Sequence[tuple[Node, fit.Meta, Sequence[bytes]]]
 
@@ -184,7 +186,7 @@ def _attempt(draft: Draft, schema: Schema, task_id: str, strategy: str, decimals
         Part(each.table, each.region.strategy or strategy, rows, each.used, file)
         for each, rows, file in zip(placed, held, made, strict=True)
     ]
-    return Encoded(tuple(parts), proved.data, proved.fidelity)
+    return Encoded(tuple(parts), proved.data.result(), proved.fidelity)
 
 
 def _is_same(proved: _Proved, backs: Sequence[Mapping[int, pa.Array]]) -> bool:
@@ -248,11 +250,17 @@ def _proved(
     skeleton = b"".join([*pieces, draft.text[cursor:]])
     python = draft.python or text.has_long_integer(skeleton)
     envelope = Envelope(skeleton, tuple(stored), (draft.profile.name, draft.profile.version), python, tuple(blobs))
-    data = envelope.to_bytes()
-    # What was proved above was read from these values: they must be the ones that a reader gets.
-    if Envelope.from_bytes(data, draft.where) != envelope:
-        raise CorruptFileError(f"the envelope of {draft.where} does not read back as written; nothing was saved")
+    data = Beside(lambda: _sealed(envelope, draft.where), apart=len(draft.text) >= LARGE)
     return _Proved(data, fidelity, tables)
+
+
+def _sealed(envelope: Envelope, where: str) -> bytes:
+    """The bytes of an envelope, which give it back."""
+    data = envelope.to_bytes()
+    # What was proved was read from these values: they must be the ones that a reader gets.
+    if Envelope.from_bytes(data, where) != envelope:
+        raise CorruptFileError(f"the envelope of {where} does not read back as written; nothing was saved")
+    return data
 
 
 def _guess(source: bytes, path: Path, before: Path, cursor: int) -> int | None:

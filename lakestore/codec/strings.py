@@ -7,12 +7,6 @@ from json.encoder import encode_basestring, encode_basestring_ascii
 import numpy as np
 import pyarrow as pa
 
-_UNSAFE = np.zeros(256, np.bool_)
-_UNSAFE[:32] = _UNSAFE[ord('"')] = _UNSAFE[ord("\\")] = True
-_UNSAFE_ASCII = _UNSAFE.copy()
-# Python's json escapes U+007F as well.
-_UNSAFE_ASCII[127:] = True
-
 
 def escape(text: str, *, ascii: bool, slash: bool) -> str:
     """One text as a JSON string with its quotes."""
@@ -23,8 +17,11 @@ def escape(text: str, *, ascii: bool, slash: bool) -> str:
 def escaped(array: pa.StringArray, *, ascii: bool, slash: bool) -> pa.StringArray:
     """Each text as it stands between the quotes of a JSON string; nulls stay null."""
     data = _data(array)
-    unsafe = (_UNSAFE_ASCII if ascii else _UNSAFE)[data].any() or (slash and (data == ord("/")).any())
-    if not unsafe:
+    unsafe = [data < 32, *(data == ord(each) for each in ('"', "\\", "/")[: 3 if slash else 2])]
+    if ascii:
+        # Python's json escapes U+007F as well.
+        unsafe.append(data >= 127)
+    if not any(places.any() for places in unsafe):
         return array
     coded = array.dictionary_encode()
     words = [escape(text, ascii=ascii, slash=slash)[1:-1] for text in coded.dictionary.to_pylist()]

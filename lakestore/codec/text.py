@@ -10,7 +10,7 @@ import gc
 import json
 import re
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from hashlib import sha256
 from itertools import chain
 from json.decoder import JSONDecoder
@@ -24,15 +24,19 @@ from lakestore.beside import Beside
 from lakestore.errors import InvalidInputError
 
 BOM = b"\xef\xbb\xbf"
-_LARGE = 256 << 10
-"""Bytes of a text from which a thread makes its hash."""
+LARGE = 256 << 10
+"""Bytes of a text from which threads share its work: to hand some over takes 0.1 ms."""
 _LONG_INTEGER = re.compile(rb"\d{19}")
 _EXPONENT = re.compile(rb"[0-9]e[-+0-9]")
-_ZERO_E = np.uint16(ord("e") << 8 | ord("0"))
+_ZERO_E, _ZEROS, _ZERO_POINT = np.frombuffer(b"0e000.", "<u2")
 _SPLIT_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 _SPACE = re.compile(r"[ \t\n\r]*")
-_JSON_TYPES = {dict, list, str, int, float, bool, type(None)}
+JSON_TYPES = {dict, list, str, int, float, bool, type(None)}
 _PLAIN = orjson.OPT_PASSTHROUGH_SUBCLASS | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
+
+
+class ForeignError(Exception):
+    """A value that an engine gave is not of JSON's own types."""
 
 
 class Hashed:
@@ -42,7 +46,7 @@ class Hashed:
 
     def __init__(self, data: bytes) -> None:
         self.data = data
-        self._hash = Beside(lambda: sha256(data).hexdigest(), apart=len(data) >= _LARGE)
+        self._hash = Beside(lambda: sha256(data).hexdigest(), apart=len(data) >= LARGE)
 
     @property
     def sha256(self) -> str:
@@ -113,17 +117,23 @@ def serialise(value: Any) -> bytes:
     return written(value)[0]
 
 
-def written(value: Any) -> tuple[bytes, Any | None]:
+def written(value: Any, *, unseen: bool = False) -> tuple[bytes, Any | None]:
     """The document that an engine's value is (see `serialise`), and what orjson reads from it where that is known.
 
     Of a value that is in JSON's own types already that is the value itself.
+
+    Args:
+        unseen: do not look whether it is; who makes columns of it meets its types anyway (`ForeignError`).
     """
     with collector_off():
         plain = value
         try:
             text = orjson.dumps(value, option=_PLAIN)
-            if _in_json_types(value) and not holds(text, b"null"):
-                # Without a null there is no NaN either.
+            # Without a null there is no NaN either.
+            null = holds(text, b"null")
+            if unseen and not null and not _exponents(text):
+                return text, value
+            if not null and in_json_types(value):
                 if not _exponents(text):
                     return text, value
             else:
@@ -143,16 +153,21 @@ def written(value: Any) -> tuple[bytes, Any | None]:
             ) from exc
 
 
-def _in_json_types(value: Any) -> bool:
+def in_json_types(value: Any, but: Collection[int] = ()) -> bool:
     """Whether a value consists of dicts, lists, texts, numbers, bools and None alone: none a tuple, an Enum, a UUID.
 
     Level by level, the loops inside C.
+
+    Args:
+        but: the `id` of dicts and lists in it that are not looked into.
     """
     level = [value]
     while True:
         kinds = set(map(type, level))
-        if not kinds <= _JSON_TYPES:
+        if not kinds <= JSON_TYPES:
             return False
+        if but:
+            level = [item for item in level if id(item) not in but]
         if not kinds & {dict, list}:
             return True
         dicts = level if kinds == {dict} else [item for item in level if type(item) is dict]
@@ -163,11 +178,15 @@ def _in_json_types(value: Any) -> bool:
 
 def _exponents(text: bytes) -> bool:
     """Whether floats may stand in the text that Python writes otherwise (`1e-05`, `0.00001`)."""
-    if b"0.0000" in text:
-        return True
-    if not any((pairs - _ZERO_E <= 9).any() for pairs in _pairs(text)):
-        return False
-    return _EXPONENT.search(text) is not None
+    for pairs in _pairs(text):
+        if (pairs - _ZERO_E <= 9).any() and _EXPONENT.search(text) is not None:
+            return True
+        zeros = pairs == _ZEROS
+        places = np.flatnonzero(zeros[1:] & zeros[:-1])
+        if (pairs[places[places > 0] - 1] == _ZERO_POINT).any():
+            # Somewhere stands 0.0000
+            return True
+    return False
 
 
 def holds(text: bytes, word: bytes) -> bool:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from lakestore.errors import CorruptFileError, InvalidInputError
 
@@ -145,6 +146,12 @@ def parse(texts: pa.Array) -> tuple[TimeFormat, pa.Array] | None:
     if written is None or not (np.array_equal(written[1], starts) and np.array_equal(written[0], raw)):
         return None
     return fmt, _column(values, fmt, valid)
+
+
+def in_range(micros: pa.TimestampArray) -> bool:
+    """Whether all times, in microseconds, lie in the years 1 to 9999: only those have texts."""
+    least, most = pc.min_max(micros.cast(pa.int64())).values()
+    return not least.is_valid or (least.as_py() >= _FIRST * _DAY and most.as_py() < (_LAST + 1) * _DAY)
 
 
 def render(values: pa.Array, fmt: TimeFormat) -> pa.StringArray:

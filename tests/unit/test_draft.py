@@ -1,0 +1,52 @@
+"""A document read: types that are looked at only where no columns are made of them."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import pytest
+
+from lakestore.codec import text
+from lakestore.codec.columnise import columnise
+from lakestore.codec.draft import read
+from lakestore.codec.text import ForeignError
+from tests.unit.test_text import Level, Side
+
+FOREIGN: tuple[Any, ...] = ((1, 2), Side.BUY, Level.HIGH, uuid.UUID(int=5))
+PLACES = (
+    lambda odd: {"rows": [{"a": 1}, {"a": odd}]},
+    lambda odd: {"rows": [{"a": odd}, {"a": odd}]},
+    lambda odd: {"rows": [{"a": 1}, {"a": {"b": [odd]}}, {"a": "x"}]},
+    lambda odd: {"rows": [{"a": {str(n): odd}} for n in range(600)]},
+    lambda odd: {"rows": [odd, odd]},
+    lambda odd: {"columns": {"a": [1, 2], "b": [odd, odd]}},
+    lambda odd: {"params": {"a": [odd]}, "rows": [{"a": 1}]},
+    lambda odd: {"status": odd},
+)
+
+
+@pytest.mark.parametrize("odd", FOREIGN, ids=repr)
+@pytest.mark.parametrize("place", PLACES)
+def test_a_value_in_other_types_is_read_as_its_text(place: Any, odd: Any) -> None:
+    value = place(odd)
+    source, given = text.written(value, unseen=True)
+    draft = read(source, "it", None, value=given, unseen=given is value)
+    seen, parsed = text.written(value)
+    plain = read(seen, "it", None, value=parsed)
+    assert (draft.text, draft.value) == (plain.text, plain.value)
+    assert text.in_json_types(draft.value)
+    assert [region.path for region in draft.regions] == [region.path for region in plain.regions]
+
+
+def test_a_value_in_jsons_own_types_is_taken_as_it_is() -> None:
+    value = {"rows": [{"a": 1, "b": [0.5, "x"]}], "params": {"a": True}}
+    source, given = text.written(value, unseen=True)
+    assert given is value
+    assert read(source, "it", None, value=given, unseen=True).value is value
+
+
+def test_columns_are_made_of_jsons_own_types_alone() -> None:
+    for odd in FOREIGN:
+        with pytest.raises(ForeignError):
+            columnise([1, odd])
