@@ -128,7 +128,7 @@ def pages(array: pa.Array, encoding: str, level: int, *, apart: bool = False) ->
 
     Args:
         level: of zstd.
-        apart: let a thread make the page of all rows.
+        apart: let a thread make the page of all rows, where it is searched thoroughly.
     """
     if encoding not in WRITTEN or array.null_count:
         return lambda used, first, rows: None
@@ -139,7 +139,7 @@ def pages(array: pa.Array, encoding: str, level: int, *, apart: bool = False) ->
         return None if page is None else (_zstd(level).compress(page, asbytes=True), len(page))
 
     n = len(array)
-    whole = Beside(lambda: made(0, n), apart=apart)
+    whole = Beside(lambda: made(0, n), apart=apart and level > _QUICK)
     own = _OF_DELTA if encoding == DELTA_BYTES else _OF_DICTIONARY
     return lambda used, first, rows: (
         None if used != own else whole.result() if (first, rows) == (0, n) else made(first, rows)
