@@ -41,7 +41,7 @@ def test_a_footer_as_it_was_written_before_says_the_same() -> None:
     )
     table = pa.Table.from_arrays([pa.array([1])], schema=pa.schema([parquet.field("n", pa.int64(), 16)]))
     metadata = pq.read_metadata(
-        pa.BufferReader(parquet.to_buffer(table, columns, key=json.dumps("é"), order=16))
+        pa.BufferReader(parquet.begun(table, columns, key=json.dumps("é"), order=16).result())
     ).metadata
     older = {
         "v": 1,
