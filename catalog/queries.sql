@@ -276,6 +276,10 @@ SELECT {listed_columns} FROM (
 ORDER BY created_at DESC, task_id LIMIT %(limit)s
 
 
+-- name: version
+-- What is the same as long as a reader of this server would see the same; a standby cannot tell.
+SELECT CASE WHEN NOT pg_is_in_recovery() THEN pg_postmaster_start_time() || ' ' || pg_current_snapshot() END
+
 -- name: live_files
 SELECT f.table_name, f.path, f.strategy, f.run_date, f.rows, f.bytes, d.dead, f.file_id
 FROM data_files f

@@ -11,6 +11,7 @@ from uuid import UUID
 from lakestore.catalog import columns, commits, reads, schema, skipping, snapshot
 from lakestore.catalog.compaction import Compaction
 from lakestore.catalog.connect import Connection, Connections
+from lakestore.catalog.kept import Kept
 from lakestore.catalog.ledger import Ledger
 from lakestore.catalog.rebuild import Rebuild
 from lakestore.catalog.snapshot import EVERYTHING, Snapshot, Wanted
@@ -61,6 +62,7 @@ class Catalog:
         self.compaction = Compaction(connections)
         self._known = columns.Known()
         self._intervals = skipping.Intervals()
+        self._kept = Kept()
 
     @classmethod
     def open(
@@ -259,7 +261,11 @@ class Catalog:
         Raises:
             CatalogError: the catalog cannot be reached.
         """
-        return snapshot.read(self._connections, wanted, self._known, self._intervals)
+        found = self._kept.find(wanted)
+        if found is not None and found[0] == snapshot.version(self._connections):
+            return found[1]
+        version, made = snapshot.read(self._connections, wanted, self._known, self._intervals)
+        return self._kept.keep(wanted, version, made)
 
     def ledger(self, claimant: int) -> Ledger:
         """Return the ledger of `migrate`, for the run of this number."""

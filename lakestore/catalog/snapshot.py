@@ -49,7 +49,10 @@ _BLOCK_BYTES: Final = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The live files, the lake tables and, if asked for, the live results (newest first) and their statistics."""
+    """The live files, the lake tables and, if asked for, the live results (newest first) and their statistics.
+
+    `kept`: the next reader may be given the very same one.
+    """
 
     files: tuple[LiveFile, ...]
     tables: Mapping[str, LakeTable]
@@ -57,6 +60,7 @@ class Snapshot:
     taken_at: datetime
     stats: pa.Table | None = None
     by_symbol: pa.Table | None = None
+    kept: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +90,10 @@ class Wanted:
 EVERYTHING: Final = Wanted()
 
 
-def read(connections: Connections, wanted: Wanted, known: columns.Known, intervals: skipping.Intervals) -> Snapshot:
-    """Return a snapshot from one read-only transaction; see `Catalog.snapshot`."""
+def read(
+    connections: Connections, wanted: Wanted, known: columns.Known, intervals: skipping.Intervals
+) -> tuple[str | None, Snapshot]:
+    """Return a snapshot from one read-only transaction, and the catalog's version; see `Catalog.snapshot`."""
     q = queries()
     telling = {
         name: bounds.numbers
@@ -96,9 +102,10 @@ def read(connections: Connections, wanted: Wanted, known: columns.Known, interva
         if bounds.numbers and bounds.task_ids is None
     }
 
-    def work(conn: Connection) -> Snapshot:
+    def work(conn: Connection) -> tuple[str | None, Snapshot]:
         with pipelined(conn):
             conn.execute(q["begin_snapshot"], prepare=False)
+            version = conn.execute(q["version"])
             counter = conn.execute(q["schema_counter"])
             files = list(_files(conn, wanted.tables))
             numbers = {name: _ask_stats(conn, name, bounds) for name, bounds in wanted.statistics()}
@@ -126,9 +133,20 @@ def read(connections: Connections, wanted: Wanted, known: columns.Known, interva
             name: _UNPACK[name](numbers[name].fetchone() or (), _names(tables, bounds), bounds)
             for name, bounds in wanted.statistics()
         }
-        return Snapshot(live, tables, found, taken_at, unpacked.get(RUN_STATS), unpacked.get(BY_SYMBOL))
+        made = Snapshot(live, tables, found, taken_at, unpacked.get(RUN_STATS), unpacked.get(BY_SYMBOL))
+        return _only(version), made
 
     return connections.run("take a snapshot", work)
+
+
+def version(connections: Connections) -> str | None:
+    """What a snapshot's version is now; None where it cannot be told."""
+    return connections.run("take a snapshot", lambda conn: _only(conn.execute(queries()["version"], prepare=True)))
+
+
+def _only(cursor: psycopg.Cursor[tuple[Any, ...]]) -> str | None:
+    ((value,),) = cursor.fetchall()
+    return None if value is None else str(value)
 
 
 def _files(conn: Connection, tables: Mapping[str, Bounds] | None) -> Iterator[psycopg.Cursor[tuple[Any, ...]]]:

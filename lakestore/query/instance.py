@@ -11,7 +11,7 @@ import tempfile
 import threading
 import weakref
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, Final
 from uuid import uuid4
@@ -45,37 +45,96 @@ def start(config: Mapping[str, Any]) -> duckdb.DuckDBPyConnection:
     return con
 
 
+_SETTINGS: Final = {"python_enable_replacements": "false"}
+_KEPT: Final = 4
+"""Databases that wait for the next statement of the same needs."""
+
+
+class _Database:
+    """The name of a database that goes with it: with the last connection to it, and the place where it is kept."""
+
+    __slots__ = ("__weakref__", "name")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
 class Instance:
-    """One DuckDB for the trusted statements of a process, each in a database of its own; safe for threads."""
+    """One DuckDB for the trusted statements of a process, in databases that nobody changes; safe for threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._base: duckdb.DuckDBPyConnection | None = None
         self._pid = 0
         self._count = 0
-        # Databases whose connection is gone, with all that was made of it.
+        # Names of databases that nobody uses any more.
         self._left: deque[str] = deque()
+        self._kept: deque[tuple[object, object, _Database]] = deque(maxlen=_KEPT)
 
-    def database(self) -> duckdb.DuckDBPyConnection:
-        """A connection to an empty database that nobody else sees; it goes when the connection and its relations do."""
+    def parser(self) -> duckdb.DuckDBPyConnection:
+        """A connection for what reads no table."""
         with self._lock:
-            if self._base is None or self._pid != os.getpid():
-                # DuckDB survives no fork: a child leaves its parent's alone and starts its own.
-                self._inherited, self._base, self._pid = self._base, start({}), os.getpid()
-                self._left = deque()
+            return self._started().cursor()
+
+    def filled(
+        self, source: object, key: object, fill: Callable[[duckdb.DuckDBPyConnection], None], *, keep: bool
+    ) -> duckdb.DuckDBPyConnection:
+        """A connection to a database that was filled, by this call or, for this very source and an equal key, before.
+
+        What is made on it stands in a database of its own. Both go when the connection and its relations are gone,
+        the one that was filled when it is not kept any more either.
+
+        Args:
+            keep: others may be given it, too.
+        """
+        with self._lock:
+            base = self._started()
             while self._left:
                 # Still held where a reader of its rows lives: tried again with the next statement.
                 with suppress(duckdb.Error):
-                    self._base.execute(f"DETACH {identifier(self._left.popleft())}")
-            self._count += 1
-            name = f"lake_{self._count}"
-            con = self._base.cursor()
-        con.execute(f"ATTACH ':memory:' AS {name}; USE {name}; {_QUIET}")
-        weakref.finalize(con, self._left.append, name).atexit = False
+                    base.execute(f"DETACH {identifier(self._left.popleft())}")
+            found = next((kept for of, said, kept in self._kept if of is source and said == key), None)
+            own = self._named()
+            con = base.cursor()
+            shown = found or (self._named() if keep else own)
+        # What is made of the connection keeps it, and it the databases.
+        weakref.finalize(con, _let_go, own, shown).atexit = False
+        try:
+            con.execute(f"ATTACH ':memory:' AS {own.name}")
+            if found is None:
+                attached = f"ATTACH ':memory:' AS {shown.name}; " if keep else ""
+                con.execute(f"{attached}USE {shown.name}; {_QUIET}")
+                fill(con)
+            con.execute(f"SET search_path = '{own.name},{shown.name}'; {_QUIET}")
+        except BaseException:
+            con.close()
+            raise
+        if keep and found is None:
+            with self._lock:
+                self._kept.append((source, key, shown))
         return con
+
+    def _named(self) -> _Database:
+        self._count += 1
+        database = _Database(f"lake_{self._count}")
+        weakref.finalize(database, self._left.append, database.name).atexit = False
+        return database
+
+    def _started(self) -> duckdb.DuckDBPyConnection:
+        if self._base is None or self._pid != os.getpid():
+            # DuckDB survives no fork: a child leaves its parent's alone and starts its own.
+            self._inherited, self._base, self._pid = self._base, start(_SETTINGS), os.getpid()
+            self._left = deque()
+            self._kept.clear()
+        return self._base
 
     def close(self) -> None:
         """Let DuckDB go; it ends with the last relation that was made of it."""
         with self._lock:
             # Not closed: that would close what was made of it.
             self._base = None
+            self._kept.clear()
+
+
+def _let_go(*_: _Database) -> None:
+    """The last that a connection does."""

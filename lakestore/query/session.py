@@ -57,6 +57,7 @@ def refresh(con: duckdb.DuckDBPyConnection, root: Path, snapshot: Snapshot) -> N
     Raises:
         QueryError: a transaction is open on the connection, or a table of the user's has a view's name.
     """
+    _check(root, snapshot)
     try:
         # A failing BEGIN would end the user's transaction. Inside one, its id stays the same.
         now = "SELECT txid_current()"
@@ -100,7 +101,8 @@ def run(
         QueryError: the SQL is not valid, names what is not there, is not allowed, or exceeds its limits.
         CorruptFileError: a data file is missing or damaged.
     """
-    con = start({**guard.CONFIG, **limits.config()}) if untrusted else (instance or Instance()).database()
+    shared = instance or Instance()
+    con = start({**guard.CONFIG, **limits.config()}) if untrusted else shared.parser()
     needs: Needs | None = None
     snapshot: Snapshot | None = None
     try:
@@ -112,14 +114,14 @@ def run(
         if untrusted:
             guard.check(tree, tables)
         names = needs.only(tables)
-        if names is None and not untrusted:
-            # It may list what there is: nothing of other statements is to be seen.
-            con.close()
-            con = start({})
-        con.execute("SET python_enable_replacements = false")
-        _create(con, root, snapshot, names, needs.named)
         if untrusted:
+            _check(root, snapshot, names)
+            con.execute("SET python_enable_replacements = false")
+            _create(con, root, snapshot, names, needs.named)
             guard.lock(con, _paths(root, snapshot))
+        else:
+            con.close()
+            con = _shown(shared, root, snapshot, names, needs.named)
 
         def answer() -> duckdb.DuckDBPyRelation:
             return guard.answer(con, sql, tree, params, limits) if untrusted else con.sql(sql, params=params)
@@ -130,7 +132,11 @@ def run(
             if needs.named is None:
                 raise
             # What it misses may be a column like one that the views do not show: the message is to name that.
-            _create(con, root, snapshot, names)
+            if untrusted:
+                _create(con, root, snapshot, names)
+            else:
+                con.close()
+                con = _shown(shared, root, snapshot, names)
             return answer()
     except (duckdb.Error, UnicodeError, RuntimeError, ValueError, TypeError) as exc:
         con.close()
@@ -144,6 +150,40 @@ def run(
         raise
 
 
+def _shown(
+    shared: Instance,
+    root: Path,
+    snapshot: Snapshot,
+    names: frozenset[str] | None,
+    columns: Collection[str] | None = None,
+) -> duckdb.DuckDBPyConnection:
+    """A connection that shows a snapshot to trusted statements; `names`, `columns` as for `_create`."""
+    # Also of what was looked at before: a file may be damaged at any time.
+    _check(root, snapshot, names)
+    if names is None:
+        # They may list what there is: nothing of other statements is to be seen.
+        con = start({"python_enable_replacements": "false"})
+        _create(con, root, snapshot, names, columns)
+        return con
+    return shared.filled(
+        snapshot, (names, columns), lambda con: _create(con, root, snapshot, names, columns), keep=snapshot.kept
+    )
+
+
+def _check(root: Path, snapshot: Snapshot, names: Collection[str] | None = None) -> None:
+    """Refuse damaged files of the tables of these names, or of all."""
+    for name, files in _files(snapshot).items():
+        if names is None or name in names:
+            intact.check(lake_root(root), files)
+
+
+def _files(snapshot: Snapshot) -> dict[str, list[LiveFile]]:
+    files: dict[str, list[LiveFile]] = {}
+    for file in snapshot.files:
+        files.setdefault(file.table, []).append(file)
+    return files
+
+
 def _create(
     con: duckdb.DuckDBPyConnection,
     root: Path,
@@ -152,13 +192,9 @@ def _create(
     columns: Collection[str] | None = None,
 ) -> None:
     """Make the views of these names, or all of them; of lake tables with the columns of these names, or all."""
-    base = lake_root(root)
-    files: dict[str, list[LiveFile]] = {}
-    for file in snapshot.files:
-        files.setdefault(file.table, []).append(file)
+    files = _files(snapshot)
     for name, lake_table in _record_tables(snapshot):
         if names is None or name in names:
-            intact.check(base, files.get(name, ()))
             view = view_sql(lake_table, files.get(name, ()), root, columns)
             con.execute(f"CREATE OR REPLACE VIEW {identifier(name)} AS {view}")
     held = {RESULTS: snapshot.results, RUN_STATS: snapshot.stats, BY_SYMBOL: snapshot.by_symbol}
