@@ -524,7 +524,7 @@ def _linked(place: Place, lake: LakeStore, runs: int) -> None:
     with psycopg.connect(place.dsn, autocommit=True) as con:
         con.execute(_RUNS, {"runs": runs, "strategies": STRATEGIES})
         files = con.execute(
-            "SELECT path, table_name, rows, bytes, sha256 FROM data_files JOIN result_files USING (file_id, rows) "
+            "SELECT path, table_name, rows, bytes, f.sha256 FROM data_files f JOIN result_files USING (file_id, rows) "
             "JOIN backtest_results USING (write_id) WHERE task_id = 'first-000000'"
         ).fetchall()
         for path, table, rows, size, sha in files:
