@@ -1,8 +1,8 @@
 """Work beside the caller's own, in a few threads that the process keeps.
 
 What is done inside of pyarrow, numpy, zstd, hashlib and the system's calls leaves Python's lock to others, so such work
-goes on on another core meanwhile. Nobody ever waits for a thread that is busy with something else: who wants a result
-that nobody has begun makes it.
+goes on on another core meanwhile, where one is free. Nobody ever waits for a thread that is busy with something else:
+who wants a result that nobody has begun makes it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,11 @@ T = TypeVar("T")
 _THREADS: Final = 4 if len(os.sched_getaffinity(0)) > 1 else 0
 """Some of them wait for each other; on a single core nothing is done beside anything."""
 
+_CORES: Final = os.cpu_count() or 1
+_LOAD: Final = "/proc/loadavg"
+
 _pool: ThreadPoolExecutor | None = None
+_under_way = 0
 _lock = threading.Lock()
 # A parent's threads are not there in a forked child; what is said of them is kept, unused.
 _inherited: list[object] = []
@@ -36,7 +40,7 @@ class Beside(Generic[T]):
         self._work: Callable[[], T] | None = work
         self._begun = threading.Lock()
         self._future: Future[T] = Future()
-        if apart and _THREADS:
+        if apart and _THREADS and _is_core_free():
             _submit(self._do)
 
     def result(self) -> T:
@@ -63,13 +67,36 @@ class Beside(Generic[T]):
             self._future.set_exception(exc)
 
 
+def _is_core_free() -> bool:
+    """Whether a core is left by what runs on this machine beside this module's threads.
+
+    Where many processes save, threads would only make them take turns more often.
+    """
+    try:
+        with open(_LOAD, "rb") as stream:
+            running = int(stream.read().split()[3].partition(b"/")[0])
+    except (OSError, ValueError, IndexError):
+        return True
+    return running - _under_way < _CORES
+
+
 def _submit(work: Callable[[], None]) -> None:
-    global _pool
+    global _pool, _under_way
+
+    def counted() -> None:
+        global _under_way
+        try:
+            work()
+        finally:
+            with _lock:
+                _under_way -= 1
+
     try:
         with _lock:
             if _pool is None:
                 _pool = _started()
-            _pool.submit(work)
+            _pool.submit(counted)
+            _under_way += 1
     except RuntimeError:
         # The interpreter ends, or the system gives no more threads: whoever wants the result makes it.
         pass
@@ -89,9 +116,9 @@ def _started() -> ThreadPoolExecutor:
 
 
 def _forget() -> None:
-    global _pool, _lock
+    global _pool, _lock, _under_way
     _inherited.append(_pool)
-    _pool, _lock = None, threading.Lock()
+    _pool, _lock, _under_way = None, threading.Lock(), 0
 
 
 os.register_at_fork(after_in_child=_forget)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,12 @@ from lakestore import beside
 from lakestore.beside import Beside
 
 pytestmark = pytest.mark.skipif(not beside._THREADS, reason="on one core nothing is done beside anything")
+
+
+@pytest.fixture(autouse=True)
+def free(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that has nothing else to do."""
+    monkeypatch.setattr(beside, "_is_core_free", lambda: True)
 
 
 def test_a_thread_does_it_while_the_caller_goes_on() -> None:
@@ -106,3 +113,14 @@ def test_it_is_done_while_the_interpreter_ends() -> None:
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert (ran.stdout, ran.stderr, ran.returncode) == ("done\n", "", 0)
+
+
+def test_threads_are_for_cores_that_nobody_else_needs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.undo()
+    load = tmp_path / "loadavg"
+    monkeypatch.setattr(beside, "_LOAD", str(load))
+    for running in (1, beside._CORES - 1, beside._CORES, 4 * beside._CORES):
+        load.write_text(f"0.50 0.40 0.30 {running}/99 4711\n")
+        assert beside._is_core_free() == (running < beside._CORES)
+    load.unlink()
+    assert beside._is_core_free()

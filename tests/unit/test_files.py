@@ -89,6 +89,28 @@ def test_a_call_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Mo
     files.write([("t/a/x2.parquet", b"1")])
 
 
+@pytest.mark.parametrize("apart", [True, False])
+def test_files_that_are_not_finished_are_removed(tmp_path: Path, apart: bool) -> None:
+    files = Files(tmp_path)
+    with pytest.raises(KeyboardInterrupt), files.writing() as writing:
+        writing.add([("t/a/x.parquet", b"1"), ("t/b/y.parquet", b"2")], apart=apart)
+        raise KeyboardInterrupt
+    assert list(files.list()) == []
+
+
+def test_files_begun_one_after_the_other_get_their_names_together(tmp_path: Path, calls: list[str]) -> None:
+    files = Files(tmp_path)
+    with files.writing() as writing:
+        writing.add([("t/a/x.parquet", b"1")], apart=True)
+        writing.add([("t/b/y.parquet", b"2")], apart=False)
+        assert not any(call.startswith("rename") for call in calls)
+        writing.finish()
+    synced = [at for at, call in enumerate(calls) if call == "fsync file"]
+    named = [at for at, call in enumerate(calls) if call.startswith("rename")]
+    assert len(synced) == len(named) == 2 and max(synced) < min(named)
+    assert sorted(calls[max(named) + 1 :]) == ["fsync folder a", "fsync folder b"]
+
+
 def test_a_missing_file_is_a_corrupt_lake_and_removing_it_is_fine(tmp_path: Path) -> None:
     files = Files(tmp_path)
     with pytest.raises(CorruptFileError, match="is missing"):
