@@ -15,14 +15,15 @@ from typing import Final, Generic, TypeVar
 
 T = TypeVar("T")
 
-_THREADS: Final = 4 if len(os.sched_getaffinity(0)) > 1 else 0
+_CORES: Final = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+_THREADS: Final = 4 if _CORES > 1 else 0
 """Some of them wait for each other; on a single core nothing is done beside anything."""
 
-_CORES: Final = os.cpu_count() or 1
 _LOAD: Final = "/proc/loadavg"
 
 _pool: ThreadPoolExecutor | None = None
 _under_way = 0
+_is_alone = False
 _lock = threading.Lock()
 # A parent's threads are not there in a forked child; what is said of them is kept, unused.
 _inherited: list[object] = []
@@ -40,7 +41,7 @@ class Beside(Generic[T]):
         self._work: Callable[[], T] | None = work
         self._begun = threading.Lock()
         self._future: Future[T] = Future()
-        if apart and _THREADS and _is_core_free():
+        if apart and _THREADS and not _is_alone and _is_core_free():
             _submit(self._do)
 
     def result(self) -> T:
@@ -65,6 +66,12 @@ class Beside(Generic[T]):
             self._future.set_result(work())
         except BaseException as exc:
             self._future.set_exception(exc)
+
+
+def alone() -> None:
+    """Do nothing beside anything in this process: others like it are there for the other cores."""
+    global _is_alone
+    _is_alone = True
 
 
 def _is_core_free() -> bool:

@@ -124,3 +124,9 @@ def test_threads_are_for_cores_that_nobody_else_needs(monkeypatch: pytest.Monkey
         assert beside._is_core_free() == (running < beside._CORES)
     load.unlink()
     assert beside._is_core_free()
+
+
+def test_a_process_that_is_to_work_alone_does_it_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(beside, "_is_alone", False)
+    beside.alone()
+    assert Beside(lambda: threading.current_thread()).result() is threading.current_thread()
