@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from itertools import pairwise
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import orjson
@@ -16,6 +17,11 @@ from lakestore.codec.envelope import Envelope, StoredRegion
 from lakestore.codec.nodes import Node
 from lakestore.codec.render import without_key
 from lakestore.codec.text import BOM, collector_off
+
+_DISPLAYED: Final = 24
+"""Keys of a display that Python makes at once; beyond, it is no faster."""
+_COMPILED: Final = 1000
+"""Rows from which compiling a display, 0.2 ms, pays."""
 
 
 def document(envelope: Envelope, node_of: Callable[[StoredRegion], Node]) -> Any | None:
@@ -108,7 +114,8 @@ def _texts(array: pa.StringArray) -> list[Any]:
     coded = array.dictionary_encode()
     if len(coded.dictionary) * 2 > len(array) or coded.null_count:
         return list(array.to_pylist())
-    return list(map(coded.dictionary.to_pylist().__getitem__, coded.indices.to_numpy().tolist()))
+    distinct = np.array(coded.dictionary.to_pylist(), object)
+    return list(distinct[coded.indices.to_numpy()].tolist())
 
 
 def _structs(node: Node) -> list[Any]:
@@ -119,13 +126,32 @@ def _structs(node: Node) -> list[Any]:
     elif node.shape_ids is None:
         order = node.shapes[0]
         keys = [node.keys[index] for index in order]
-        found = [dict(zip(keys, row, strict=True)) for row in zip(*(columns[index] for index in order), strict=True)]
+        found = _records(keys, [columns[index] for index in order])
     else:
         found = _of_shapes(node, columns)
     if node.valid is not None:
         for place in np.flatnonzero(~node.valid).tolist():
             found[place] = None
     return found
+
+
+def _records(keys: Sequence[str | int], columns: Sequence[list[Any]]) -> list[Any]:
+    """A dict of each row."""
+    if columns and len(keys) <= _DISPLAYED and len(columns[0]) >= _COMPILED:
+        return list(_maker(tuple(keys))(columns))
+    return [dict(zip(keys, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+@lru_cache(256)
+def _maker(keys: tuple[str | int, ...]) -> Callable[[Sequence[list[Any]]], list[Any]]:
+    """Makes dicts of columns by a display of the keys, `{"id": v0, …}`, in half the time of `dict(zip(…))`."""
+    names = [f"v{place}" for place in range(len(keys))]
+    pairs = ", ".join(f"{key!r}: {name}" for key, name in zip(keys, names, strict=True))
+    # Nothing of a document is run: the repr of a text is that text's literal, whatever is in it.
+    made: Callable[[Sequence[list[Any]]], list[Any]] = eval(
+        f"lambda columns: [{{{pairs}}} for {', '.join(names)}, in zip(*columns, strict=True)]"
+    )
+    return made
 
 
 def _of_shapes(node: Node, columns: Sequence[list[Any]]) -> list[Any]:
