@@ -5,13 +5,12 @@ from __future__ import annotations
 import sys
 import time
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
-from rich.text import Text
+from lakestore.cli.output import say
 
-from lakestore.cli.output import colored, printable, say
+if TYPE_CHECKING:
+    from lakestore.cli.bar import Bar
 
 _EVERY_SECONDS = 10.0
 """How often a plain line is printed."""
@@ -26,8 +25,7 @@ class Advance:
         self._files = self._size = 0
         self._done_files = self._done_size = 0
         self._begun = self._printed = time.monotonic()
-        self._bar: Progress | None = None
-        self._task = TaskID(0)
+        self._bar: Bar | None = None
 
     def start(self, files: int, size: int) -> None:
         """Begin: so many files of so many bytes."""
@@ -35,25 +33,17 @@ class Advance:
         self._begun = self._printed = time.monotonic()
         if not files or not sys.stderr.isatty():
             return
-        console = Console(stderr=True, no_color=not colored(sys.stderr))
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.fields[files]:,} of {task.fields[all_files]:,} files"),
-            _Rate(),
-            TimeRemainingColumn(elapsed_when_finished=True),
-            console=console,
-            transient=True,
-        )
-        self._task = self._bar.add_task(self._what, total=max(size, 1), files=0, all_files=files)
-        self._bar.start()
+        # Only here: its library is a quarter of what a command loads before it works.
+        from lakestore.cli.bar import Bar
+
+        self._bar = Bar(self._what, files, size)
 
     def advance(self, size: int) -> None:
         """Another file has ended."""
         self._done_files += 1
         self._done_size += size
         if self._bar is not None:
-            self._bar.update(self._task, advance=size, files=self._done_files)
+            self._bar.advance(size, self._done_files)
             return
         now = time.monotonic()
         if self._files and now - self._printed >= _EVERY_SECONDS:
@@ -65,7 +55,7 @@ class Advance:
         if self._bar is None:
             say(message)
         else:
-            self._bar.console.print(Text(printable(message, keep="\n")))
+            self._bar.tell(message)
 
     def _line(self, seconds: float) -> str:
         share = self._done_size / self._size if self._size else self._done_files / self._files
@@ -82,13 +72,6 @@ class Advance:
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
-
-
-class _Rate(ProgressColumn):
-    def render(self, task: Task) -> Text:
-        seconds = task.elapsed or 0.0
-        files = task.fields["files"]
-        return Text(f"{files / seconds:,.1f} files/s" if files and seconds else "")
 
 
 def _clock(seconds: float) -> str:

@@ -176,7 +176,7 @@ def test_an_error_s_exit_code_is_its_kind_s() -> None:
 
 
 def test_help_loads_no_library_that_takes_long() -> None:
-    heavy = ("pyarrow", "duckdb", "psycopg", "numpy", "pandas")
+    heavy = ("pyarrow", "duckdb", "psycopg", "numpy", "pandas", "rich.progress")
     code = f"import sys, lakestore.cli.app; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
