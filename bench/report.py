@@ -5,17 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from bench import summary
 from bench.measure import aligned
 from bench.results_file import ROOT, Figure, Found
 
 PAGE = ROOT / "docs" / "benchmarks.md"
 PLOTS = ROOT / "docs" / "benchmarks"
 _PLOTTED = ("save from Arrow", "save from dict", "load as Arrow", "load as JSON text", "load as value")
-_README = (
-    ("save from Arrow", "bare pyarrow + INSERT"),
-    ("save from Arrow", "ArcticDB"),
-    ("save from dict", "json.dump"),
-)
 
 
 def amount(figure: Figure) -> str:
@@ -101,10 +97,11 @@ def page(found: Found, name: str) -> str:
 
 
 def write(path: Path) -> str:
-    """Write the page and its plots from a results file; say what was written."""
+    """Write the page, its plots and the README's table from a results file; say what was written."""
     found = Found.read(path)
     PAGE.write_text(page(found, path.name), encoding="utf-8")
-    return f"{PAGE.relative_to(ROOT)} and {len(plots(found))} plots"
+    summary.write(found, path.name)
+    return f"{PAGE.relative_to(ROOT)}, {len(plots(found))} plots and the table of {summary.README.name}"
 
 
 def _slug(case: str) -> str:

@@ -17,7 +17,8 @@ from psycopg.conninfo import make_conninfo
 
 import lakestore
 from bench import results_file
-from bench.cases import CASES, Bench
+from bench.cases import CASES
+from bench.cases.base import Bench
 from bench.results_file import Found
 from bench.runs import Runs
 from bench.stores import OWN, PEERS

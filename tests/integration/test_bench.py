@@ -14,7 +14,7 @@ from lakestore.cli.app import run as lakestore
 
 
 def test_the_cases_run_without_peers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    cases = ["save_arrow", "save_dict", "load_document", "load_arrow", "sql"]
+    cases = ["sizes", "save_arrow", "save_dict", "load_document", "load_arrow", "sql", "compacted", "migrate"]
     arguments = ["--quick", "--no-peers", "--num-signals", "40", "--runs", "25", "--output", str(tmp_path)]
     assert main(["run", *arguments, "--cases", *cases]) == 0
     [path] = tmp_path.glob("*.json")

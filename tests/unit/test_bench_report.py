@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import report
+from bench import report, summary
 from bench.__main__ import main
 from bench.results_file import RESULTS, Figure, Found, Reach, figure
 
@@ -74,11 +74,14 @@ def test_the_page_says_what_was_not_reached() -> None:
     assert "| **lakestore** | 2,000.00 ms |" in text
 
 
-def test_the_committed_page_is_the_report_of_the_file_it_names() -> None:
+def test_the_committed_page_and_the_readme_are_the_report_of_the_file_they_name() -> None:
     text = report.PAGE.read_text(encoding="utf-8")
     named = re.search(r"`bench/results/([^`]+)`", text)
     assert named is not None
     path = RESULTS / named[1]
-    assert report.page(Found.read(path), path.name) == text, "stale: run 'python -m bench report'"
+    run = Found.read(path)
+    assert report.page(run, path.name) == text, "stale: run 'python -m bench report'"
+    readme = summary.README.read_text(encoding="utf-8")
+    assert summary.inserted(readme, run, path.name) == readme, "stale: run 'python -m bench report'"
     for plot in re.findall(r"\]\((benchmarks/[^)]+)\)", text):
         assert (ROOT / "docs" / plot).is_file()
