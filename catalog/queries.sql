@@ -629,8 +629,7 @@ WHERE d.file_id = f.file_id AND f.let_go_at IS NOT NULL AND f.file_id > %(after)
 SELECT pg_advisory_lock(%(claimant)s)
 
 -- name: migrated_files
-SELECT file_key, outcome, reason, size, mtime_ns, ctime_ns, sha256, results, finished_at,
-       claimant IS NOT NULL AND claimed_until > now()
+SELECT file_key, outcome, reason, size, mtime_ns, ctime_ns, sha256, results, finished_at
 FROM migrated_files WHERE file_key = ANY (%(file_keys)s)
 
 -- name: claim_files

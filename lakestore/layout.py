@@ -31,9 +31,10 @@ FROM_CATALOG = (RESULTS, RUN_STATS, BY_SYMBOL)
 MAX_TASK_ID = 512
 MAX_STRATEGY = 240
 _HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
-_TABLE_NAME = re.compile(r"[a-z0-9][a-z0-9_]{0,63}")
+TABLE_NAME = re.compile(r"[a-z0-9][a-z0-9_]{0,63}")
+"""What a lake table's folder may be called."""
 _DATA_FILE = re.compile(
-    r"([a-z0-9][a-z0-9_]{0,63})/strategy=([^/]+)/run_date=(\d{4}-\d\d-\d\d)/([0-9a-f-]{36})\.parquet"
+    rf"({TABLE_NAME.pattern})/strategy=([^/]+)/run_date=(\d{{4}}-\d\d-\d\d)/([0-9a-f-]{{36}})\.parquet"
 )
 
 
@@ -73,19 +74,6 @@ def _check_name(what: str, value: object, limit: int, size: object) -> str:
         form = "percent-encoded bytes" if what == "strategy" else "bytes of UTF-8"
         raise InvalidInputError(f"{what} {shown} takes {length} {form}, at most {limit} are kept: shorten it")
     return value
-
-
-def check_table(name: str) -> str:
-    """A name that a lake table may have: `[a-z0-9_]{1,64}`, not `results`, not beginning with `_`.
-
-    Raises:
-        InvalidInputError: it is none.
-    """
-    if not _TABLE_NAME.fullmatch(name) or name == RESULTS:
-        raise InvalidInputError(
-            f"table name {name!r}: a lake table is [a-z0-9_]{{1,64}}, does not begin with '_' and is not 'results'"
-        )
-    return name
 
 
 def encode(value: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 from uuid import uuid4
 
@@ -14,9 +14,18 @@ import pyarrow.parquet as pq
 from lakestore.catalog.snapshot import RESULTS_SCHEMA, Snapshot
 from lakestore.layout import data_path
 from lakestore.model import Column, LakeTable, LiveFile
-from lakestore.query import Needs
+from lakestore.query import Instance, Needs, prune
+from lakestore.query.constants import Params
+from lakestore.query.tree import parse
 
 DAY = date(2024, 1, 2)
+_DUCKDB = Instance()
+
+
+def needed(sql: str, params: Params = None) -> Needs:
+    """What a statement can read, by its text."""
+    con = _DUCKDB.parser()
+    return prune.needed(con, parse(con, sql), params)
 
 
 def stored(name: str, kind: pa.DataType, field_id: int) -> pa.Field:
@@ -75,7 +84,7 @@ class QueryLake:
 
     def snapshot(self) -> Snapshot:
         """All that is there now."""
-        return Snapshot(tuple(self.files), dict(self.tables), self.results, datetime.now(UTC))
+        return Snapshot(tuple(self.files), dict(self.tables), self.results)
 
     def pruned(self, seen: list[LiveFile] | None = None) -> Callable[[Needs], Snapshot]:
         """A snapshot source that gives only what is needed, as a catalog may; `seen` takes the files given."""

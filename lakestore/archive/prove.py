@@ -10,7 +10,6 @@ from lakestore.errors import CorruptFileError, NotFoundError, StorageError
 from lakestore.identity import digest
 from lakestore.lake import Lake
 from lakestore.migrate import Found, Options, Reader
-from lakestore.model import ResultInfo
 
 NOT_THERE = "result {!r} is not in the lake; 'lakestore migrate' brings it in"
 UNKNOWN = "it was never migrated: the template of its task id must name it by its path"
@@ -22,13 +21,11 @@ class Proof:
 
     Attributes:
         results: task id → SHA-256 of the JSON text.
-        first: the first of them, whose strategy and month say where the file is put.
     """
 
     seen: Seen
     sha256: bytes
     results: Mapping[str, str]
-    first: ResultInfo
 
 
 class Unproved(Exception):
@@ -49,23 +46,22 @@ def prove(lake: Lake, found: Found, known: Known | None, options: Options) -> Pr
     reader = Reader(found, limit=options.max_size)
     ids = {sha: task_id for task_id, sha in known.results.items()} if known is not None else {}
     results: dict[str, str] = {}
-    first: ResultInfo | None = None
     for document in reader.documents():
         sha = digest(document.text)
         task_id = ids.get(sha) or options.id_of(found, document.member)
         if task_id is None:
             raise Unproved(UNKNOWN)
-        info = _compared(lake, task_id, sha, document.text)
-        first = first or info
+        _compare(lake, task_id, sha, document.text)
         results[task_id] = sha
     if reader.problem is not None:
         raise Unproved(reader.problem)
-    if first is None or reader.seen is None or reader.sha256 is None:
+    if not results or reader.seen is None or reader.sha256 is None:
         raise Unproved("there is no document in it")
-    return Proof(reader.seen, reader.sha256, results, first)
+    return Proof(reader.seen, reader.sha256, results)
 
 
-def _compared(lake: Lake, task_id: str, sha: str, text: bytes) -> ResultInfo:
+def _compare(lake: Lake, task_id: str, sha: str, text: bytes) -> None:
+    """Refuse a document that the lake has not, or otherwise."""
     try:
         result = lake.load(task_id)
         if result.info.sha256 != sha:
@@ -77,4 +73,3 @@ def _compared(lake: Lake, task_id: str, sha: str, text: bytes) -> ResultInfo:
         raise Unproved(str(exc)) from exc
     if not same:
         raise Unproved(f"result {task_id!r} does not come back from the lake as it stands here")
-    return result.info

@@ -49,7 +49,6 @@ class Known:
     sha256: bytes | None
     results: Mapping[str, str]
     finished_at: datetime | None
-    claimed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,9 +178,9 @@ class Ledger:
 
 
 def _known(row: tuple[Any, ...]) -> Known:
-    outcome, reason, size, mtime_ns, ctime_ns, sha256, results, finished_at, claimed = row[1:]
+    outcome, reason, size, mtime_ns, ctime_ns, sha256, results, finished_at = row[1:]
     seen = None if size is None else Seen(size, mtime_ns, ctime_ns)
-    return Known(outcome, reason, seen, sha256, results, finished_at, claimed)
+    return Known(outcome, reason, seen, sha256, results, finished_at)
 
 
 def _chunks(keys: list[UUID]) -> Iterator[list[UUID]]:

@@ -13,12 +13,10 @@ class MemorySchema:
 
     Attributes:
         tables: the tables so far by key.
-        reservations: how often columns were reserved.
     """
 
     def __init__(self) -> None:
         self.tables: dict[str, LakeTable] = {}
-        self.reservations = 0
 
     def table(self, key: str, wanted: str) -> LakeTable:
         """The table for a document key, reserved under the wanted name where it is new."""
@@ -37,7 +35,6 @@ class MemorySchema:
         settype: Mapping[int, SqlType],
     ) -> LakeTable:
         """The table after what is wished for was reserved."""
-        self.reservations += 1
         old = next(each for each in self.tables.values() if each.name == table)
         used = [column.field_id for each in self.tables.values() for column in each.columns]
         next_field_id = max(used, default=FIRST_FIELD_ID - 1) + 1

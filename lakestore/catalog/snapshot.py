@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import psycopg
@@ -57,7 +56,6 @@ class Snapshot:
     files: tuple[LiveFile, ...]
     tables: Mapping[str, LakeTable]
     results: pa.Table | None
-    taken_at: datetime
     stats: pa.Table | None = None
     by_symbol: pa.Table | None = None
     kept: bool = False
@@ -113,7 +111,6 @@ def read(
             if whole:
                 # All in one round trip.
                 conn.execute(q["commit"], prepare=False)
-        taken_at = datetime.now(UTC)
         rows = [row for cursor in files for row in cursor.fetchall()]
         # Read after the files, they may be younger: columns are only added, and types only widened.
         tables = known.tables(conn, columns.counter_of(counter.fetchone()))
@@ -133,7 +130,7 @@ def read(
             name: _UNPACK[name](numbers[name].fetchone() or (), _names(tables, bounds), bounds)
             for name, bounds in wanted.statistics()
         }
-        made = Snapshot(live, tables, found, taken_at, unpacked.get(RUN_STATS), unpacked.get(BY_SYMBOL))
+        made = Snapshot(live, tables, found, unpacked.get(RUN_STATS), unpacked.get(BY_SYMBOL))
         return _only(version), made
 
     return connections.run("take a snapshot", work)

@@ -10,11 +10,11 @@ from typing import Any, TypeVar, get_args
 
 from lakestore.codec.profile import ANY, Marks, ObjectForm, Path, Profile, TablePlan, Unit
 from lakestore.errors import InvalidInputError
+from lakestore.layout import RESULTS, TABLE_NAME
 
 T = TypeVar("T")
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
-_TABLE = re.compile(r"[a-z0-9][a-z0-9_]{0,63}")
 _NEEDED = object()
 _IDENTITY = ("task_id", "strategy", "status", "created_at", "params", "metrics")
 
@@ -127,7 +127,7 @@ class _Reader:
 
     def _table_name(self, value: Any, at: str) -> str:
         name = self._text(value, at)
-        if not _TABLE.fullmatch(name) or name == "results":
+        if not TABLE_NAME.fullmatch(name) or name == RESULTS:
             raise self._wrong(at, f"is {name!r}; a table is [a-z0-9_]{{1,64}}, not beginning with _, not 'results'")
         return name
 

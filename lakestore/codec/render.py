@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lakestore.codec import numbers, times
-from lakestore.codec.nodes import Ids, Key, Node
+from lakestore.codec.nodes import Key, Node
 from lakestore.codec.strings import escape, escaped
 from lakestore.codec.style import COMPACT, Style
 
@@ -232,16 +232,12 @@ def _list(node: Node, style: Style, depth: int) -> pa.StringArray:
     lists = pa.ListArray.from_arrays(pa.array(node.offsets), middle)
     joined = pc.binary_join(lists, style.comma + gaps.item)
     rows = pc.binary_join_element_wise(pa.scalar("[" + gaps.open), joined, pa.scalar(gaps.close + "]"), _empty())
-    empty = _lengths(node.offsets) == 0
+    empty = np.diff(node.offsets) == 0
     if empty.any():
         rows = pc.if_else(pa.array(empty), pa.scalar("[]"), rows)
     if node.valid is not None:
         rows = pc.if_else(pa.array(node.valid), rows, pa.scalar(None, pa.string()))
     return rows
-
-
-def _lengths(offsets: Ids) -> Ids:
-    return np.diff(offsets)
 
 
 def _key(key: Key, style: Style) -> str:

@@ -19,7 +19,6 @@ T = TypeVar("T")
 LEFTOVER: Final = timedelta(hours=1)
 """A file that the catalog does not know may be of a save under way for so long."""
 
-_TABLE = re.compile(r"[a-z0-9][a-z0-9_]{0,63}")
 _TEMPORARY = re.compile(r"(?:.*/)?\.[^/]+\.[0-9a-f]{8}\.tmp")
 _PROBE = f"{layout.PRIVATE}/probe"
 
@@ -56,7 +55,7 @@ def unknown(parts: Parts) -> Iterator[list[Unknown]]:
 
 def table_folders(files: Files) -> Iterator[str]:
     """The folders of the lake that are named as tables are."""
-    yield from (name for name in files.folders() if _TABLE.fullmatch(name))
+    yield from (name for name in files.folders() if layout.TABLE_NAME.fullmatch(name))
 
 
 def pages(items: Iterable[T], size: int = PAGE) -> Iterator[list[T]]:

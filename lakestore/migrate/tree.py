@@ -33,10 +33,6 @@ class Tree:
         """Say to those who delete that files which were read are on their way into the lake."""
         return self._journal.moving()
 
-    def waiting(self) -> int:
-        """How many results of the lake wait for repair."""
-        return sum(1 for _ in self._journal.entries(wrong="lake"))
-
     def is_outdated(self, path: str) -> bool:
         """Whether a file is of the tree, and the lake is right about its result."""
         if not self._outdated or not path.startswith(self._root):

@@ -9,8 +9,6 @@ everything.
 from __future__ import annotations
 
 import math
-import os
-import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -20,7 +18,7 @@ import duckdb
 from lakestore.catalog.bounds import UNBOUNDED, Bounds
 from lakestore.layout import BY_SYMBOL, FROM_CATALOG, RESULTS, RUN_STATS
 from lakestore.query.constants import Params, constant, interval_of, time_of
-from lakestore.query.tree import Node, parse, walk
+from lakestore.query.tree import Node, walk
 
 LONG_COLUMNS: Final = frozenset({"params", "metrics", "tables"})
 """Columns of `results` that are only fetched where a statement may read them."""
@@ -68,19 +66,14 @@ _TABLE_REFS: Final = frozenset(
 _QUERY_NODES: Final = frozenset({"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"})
 
 
-def needed(sql: str, params: Params = None) -> Needs:
+def needed(con: duckdb.DuckDBPyConnection, tree: Node | None, params: Params = None) -> Needs:
     """What a statement can read.
 
     Args:
-        sql: any text; what is not one SELECT needs everything.
+        con: evaluates its constants; its time zone is UTC.
+        tree: its syntax tree; what has none, as it is not one SELECT, needs everything.
         params: the values of its parameters; those not given bound nothing.
     """
-    con = _scratch()
-    return needed_by(con, parse(con, sql), params)
-
-
-def needed_by(con: duckdb.DuckDBPyConnection, tree: Node | None, params: Params = None) -> Needs:
-    """What the statement of this tree can read; `con`, with time zone UTC, evaluates its constants."""
     if tree is None:
         return EVERYTHING
     try:
@@ -368,18 +361,3 @@ class _Reader:
         low = min(low for low, _ in known) if kind in _LOWER else -math.inf
         high = max(high for _, high in known) if kind in _UPPER else math.inf
         return Bounds(numbers={column: (low, high)})
-
-
-_scratch_lock = threading.Lock()
-_scratch_of: dict[int, duckdb.DuckDBPyConnection] = {}
-
-
-def _scratch() -> duckdb.DuckDBPyConnection:
-    """A connection that reads no file, of one instance a process: DuckDB survives no fork."""
-    with _scratch_lock:
-        con = _scratch_of.get(os.getpid())
-        if con is None:
-            con = duckdb.connect(":memory:", config={"threads": 1, "autoinstall_known_extensions": "false"})
-            con.execute("SET GLOBAL TimeZone = 'UTC'")
-            _scratch_of[os.getpid()] = con
-        return con.cursor()

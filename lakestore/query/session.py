@@ -108,7 +108,7 @@ def run(
     try:
         guard.one_query(con, sql, untrusted=untrusted)
         tree = parse(con, sql)
-        needs = prune.needed_by(con, tree, params)
+        needs = prune.needed(con, tree, params)
         snapshot = snapshot_source(needs)
         tables = _names(snapshot)
         if untrusted:

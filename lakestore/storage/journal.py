@@ -157,10 +157,6 @@ class Journal:
                     if entry is not None:
                         yield entry
 
-    def count(self) -> int:
-        """How many entries there are."""
-        return sum(len(self._names(side)) for side in self._homes)
-
     @contextlib.contextmanager
     def lock(self, task_id: str) -> Iterator[None]:
         """Keep others from changing what two storages have of a result; waits until it is free.

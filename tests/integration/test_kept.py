@@ -12,6 +12,7 @@ import pytest
 import lakestore
 from lakestore import Lake
 from lakestore.catalog import kept, snapshot
+from lakestore.catalog.bounds import Bounds
 from lakestore.catalog.snapshot import Wanted
 from lakestore.errors import CorruptFileError
 
@@ -27,7 +28,7 @@ def lake(tmp_path: Path, dsn: str) -> Iterator[Lake]:
 
 def test_a_snapshot_is_handed_out_again_until_something_is_committed(lake: Lake, dsn: str) -> None:
     catalog = lake.parts().catalog
-    wanted = Wanted(tables={"t": lakestore.query.Bounds()}, results=None)
+    wanted = Wanted(tables={"t": Bounds()}, results=None)
     first = catalog.snapshot(wanted)
     # Other work on the same server, of other tests, may have come between.
     assert any(catalog.snapshot(wanted) is catalog.snapshot(wanted) for _ in range(20))

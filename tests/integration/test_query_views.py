@@ -14,6 +14,7 @@ import pytest
 
 from lakestore import query
 from lakestore.errors import QueryError
+from lakestore.query.views import view_sql
 from tests.query_lake import QueryLake, column, stored
 
 F64, I64, TEXT = pa.float64(), pa.int64(), pa.string()
@@ -287,7 +288,7 @@ def test_settings_are_the_users_and_a_wrong_one_is_named(lake: QueryLake) -> Non
 def test_ten_thousand_paths_stand_in_the_view_once(lake: QueryLake) -> None:
     lake.table("t", column(16, "p", "DOUBLE"))
     file = lake.write("t", [stored("p", F64, 16)], [[1.0]], task_ids=["a"])
-    text = query.view_sql(lake.tables["t"], [file] * 10_000, lake.root)
+    text = view_sql(lake.tables["t"], [file] * 10_000, lake.root)
     assert len(text) < 10_000 * (len(file.path) + 2) + 2_000
 
 

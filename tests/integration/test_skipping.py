@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import lakestore
 from lakestore import Item, Lake, maintenance
 from lakestore.catalog import skipping
-from lakestore.query import needed
+from tests.query_lake import needed
 
 NAN = math.nan
 

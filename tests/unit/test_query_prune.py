@@ -8,8 +8,9 @@ from math import inf, nextafter
 
 import pytest
 
-from lakestore.query import Bounds, needed
+from lakestore.catalog.bounds import Bounds
 from lakestore.query.prune import EVERYTHING, LONG_COLUMNS
+from tests.query_lake import needed
 
 OPEN = Bounds()
 A = Bounds(strategies=frozenset({"a"}))
