@@ -31,7 +31,6 @@ import pyarrow.parquet as pq
 from psycopg import sql
 
 import lakestore
-from bench import generate
 from bench.measure import (
     Case,
     Line,
@@ -47,6 +46,7 @@ from bench.measure import (
     zstd_size,
 )
 from lakestore import Item, Lake, layout
+from lakestore.bench import generate
 from lakestore.catalog.memory import MemorySchema
 from lakestore.codec import encode, text
 from lakestore.codec.draft import read

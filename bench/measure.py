@@ -28,11 +28,7 @@ import pyarrow.parquet as pq
 
 from lakestore.codec.encode import Encoded
 from lakestore.codec.envelope import Envelope
-
-try:
-    from compression import zstd  # type: ignore[import-not-found, unused-ignore]
-except ImportError:  # before Python 3.14
-    from backports import zstd
+from lakestore.compression import zstd
 
 _STATUS = Path("/proc/self/status")
 _CLEAR = Path("/proc/self/clear_refs")

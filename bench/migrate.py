@@ -22,8 +22,8 @@ from statistics import median
 from typing import Any
 
 import lakestore
-from bench import generate
 from bench.measure import Line, lines_table, machine
+from lakestore.bench import generate
 
 SMALL = 46
 """Signals of a document of about 20 kB."""

@@ -16,8 +16,8 @@ from datetime import timedelta
 from pathlib import Path
 
 import lakestore
-from bench.generate import typical
 from lakestore import Lake, layout, parquet, record
+from lakestore.bench.generate import typical
 from lakestore.identity import uuid7
 from lakestore.maintenance import compact, rebuild, verify
 

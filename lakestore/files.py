@@ -14,12 +14,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
 from lakestore.beside import Beside
 from lakestore.errors import AlreadyExistsError, CorruptFileError, StorageError
+from lakestore.model import Digest
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -51,6 +53,24 @@ def sync_folder(folder: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it that are missing, durably.
+
+    Raises:
+        OSError: the file system refused.
+    """
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in missing:
+        sync_folder(path.parent)
+
+
+def _temporary(name: str) -> str:
+    """A name for a file under way, in the folder where it is to stand: no reader takes it for one of the lake's."""
+    folder, slash, base = name.rpartition("/")
+    return f"{folder}{slash}.{base}.{secrets.token_hex(4)}.tmp"
 
 
 class Files:
@@ -87,7 +107,8 @@ class Files:
 
         Raises:
             AlreadyExistsError: there is one, and it is not to be replaced.
-            StorageError: the file system refused; what was there is still there.
+            StorageError: the file system refused; what was there is still there, or the new one, which a power loss
+                may undo.
         """
         try:
             self._put(name, data, replace, time)
@@ -97,8 +118,7 @@ class Files:
             raise StorageError(f"cannot write {self.path(name)}: {exc.strerror or exc}") from exc
 
     def _put(self, name: str, data: Bytes, replace: bool, time: datetime | None) -> None:
-        folder, _, base = name.rpartition("/")
-        temp = f"{folder}/.{base}.{secrets.token_hex(4)}.tmp".lstrip("/")
+        folder, temp = name.rpartition("/")[0], _temporary(name)
         try:
             self._place(folder, temp, data, time)
             if replace:
@@ -131,23 +151,6 @@ class Files:
         finally:
             os.close(fd)
 
-    def replace(self, name: str, data: Bytes) -> None:
-        """Put a file in the place of one that is there, durably; at any moment one of both is there.
-
-        Raises:
-            StorageError: the old one stands, or the new one, which a power loss may still undo.
-        """
-        folder, _, base = name.rpartition("/")
-        temp = f"{folder}/.{base}.{secrets.token_hex(4)}.tmp"
-        try:
-            self._create(temp, data)
-            self._rename(temp, name)
-            self._sync_folder(folder)
-        except OSError as exc:
-            with contextlib.suppress(OSError):
-                os.unlink(self.path(temp))
-            raise StorageError(f"cannot write {self.path(name)}: {exc.strerror or exc}") from exc
-
     def read(self, name: str) -> bytes:
         """The bytes of a file.
 
@@ -158,11 +161,21 @@ class Files:
         try:
             return self.path(name).read_bytes()
         except FileNotFoundError as exc:
-            raise CorruptFileError(
-                f"data file {self.path(name)} is missing; 'lakestore doctor' checks the lake"
-            ) from exc
+            raise self._missing(name) from exc
         except OSError as exc:
             raise StorageError(f"cannot read {self.path(name)}: {exc.strerror or exc}") from exc
+
+    def compare(self, name: str, data: bytes, digest: Digest) -> None:
+        """Refuse the bytes of a data file that are not the ones that were committed.
+
+        Raises:
+            CorruptFileError: their SHA-256 is another one.
+        """
+        if sha256(data).digest() != digest:
+            raise CorruptFileError(
+                f"data file {self.path(name)} is damaged: its SHA-256 is not the one that was committed; "
+                "restore it from a backup"
+            )
 
     def size(self, name: str) -> int:
         """The bytes that a file has.
@@ -174,7 +187,7 @@ class Files:
         try:
             return os.stat(self.path(name)).st_size
         except FileNotFoundError as exc:
-            raise CorruptFileError(f"data file {self.path(name)} is missing") from exc
+            raise self._missing(name) from exc
         except OSError as exc:
             raise StorageError(f"cannot look at {self.path(name)}: {exc.strerror or exc}") from exc
 
@@ -251,6 +264,11 @@ class Files:
                     yield Found(name, found.st_size, datetime.fromtimestamp(found.st_mtime, UTC))
         except OSError as exc:
             raise StorageError(f"cannot list {self.path(folder)}: {exc.strerror or exc}") from exc
+
+    def _missing(self, name: str) -> CorruptFileError:
+        return CorruptFileError(
+            f"data file {self.path(name)} is missing; 'lakestore catalog sync' names all that are, and their results"
+        )
 
     def _directly(self, folder: str) -> Iterator[str]:
         with contextlib.suppress(FileNotFoundError):
@@ -330,10 +348,9 @@ class Writing:
         """
         folders: dict[str, list[tuple[str, str, Bytes]]] = {}
         for name, data in items:
-            folder, _, base = name.rpartition("/")
-            temp = f"{folder}/.{base}.{secrets.token_hex(4)}.tmp"
+            temp = _temporary(name)
             self._names[temp] = name
-            folders.setdefault(folder, []).append((temp, name, data))
+            folders.setdefault(name.rpartition("/")[0], []).append((temp, name, data))
         for folder, those in folders.items():
             self._works.append(Beside(partial(self._place, folder, those), apart=apart))
 

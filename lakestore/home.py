@@ -12,6 +12,7 @@ from typing import get_args
 from uuid import UUID, uuid4
 
 from lakestore.errors import AlreadyExistsError, CatalogError, CorruptFileError, NotFoundError, StorageError
+from lakestore.files import make_folder, sync_folder
 from lakestore.layout import PRIVATE, RESULTS
 from lakestore.model import FORMAT_VERSION, Numbers, Partition
 
@@ -72,8 +73,7 @@ def make(root: Path, *, partition: Partition, numbers: Numbers, exist_ok: bool) 
     folder = root / PRIVATE
     temporary = folder / f".{NAME}.{secrets.token_hex(4)}.tmp"
     try:
-        missing = [path for path in (folder, *folder.parents) if not path.exists()]
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         with temporary.open("x", encoding="utf-8") as stream:
             stream.write(text_of(home))
             stream.flush()
@@ -87,12 +87,7 @@ def make(root: Path, *, partition: Partition, numbers: Numbers, exist_ok: bool) 
         finally:
             with contextlib.suppress(FileNotFoundError):
                 temporary.unlink()
-        for path in (folder, *(path.parent for path in missing)):
-            fd = os.open(path, os.O_RDONLY)
-            try:
-                os.fsync(fd)
-            finally:
-                os.close(fd)
+        sync_folder(folder)
     except OSError as exc:
         raise StorageError(f"cannot make a lake in {root}: {exc.strerror or exc}") from exc
     found = find(root)

@@ -16,12 +16,8 @@ from typing import Any
 from uuid import UUID
 
 from lakestore import varint
+from lakestore.compression import zstd
 from lakestore.errors import CorruptFileError
-
-try:
-    from compression import zstd  # type: ignore[import-not-found, unused-ignore]
-except ImportError:  # before Python 3.14
-    from backports import zstd
 
 _MAGIC = b"\x28\xb5\x2f\xfd"
 _WORDS = (
@@ -60,7 +56,7 @@ def packed(record: Mapping[str, Any], envelope: bytes) -> bytes:
             head[key] = {table: apart(b64decode(text)) for table, text in value.items()}
         else:
             head[key] = value
-    options = {zstd.CompressionParameter.compression_level: 19}
+    options: dict[int, int] = {zstd.CompressionParameter.compression_level: 19}
     text = json.dumps(head, separators=(",", ":")).encode()
     frame = bytes(zstd.compress(text, options=options, zstd_dict=_dictionary())).removeprefix(_MAGIC)
     out = bytearray()

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
-from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -471,10 +470,7 @@ class Lake:
                 f"{where} was read too late: it was replaced, deleted or compacted after it was looked up, and vacuum "
                 "has taken those rows since; load it again"
             ) from exc
-        if len(data) != span.bytes or sha256(data).digest() != span.sha256:
-            raise CorruptFileError(
-                f"data file {self._files.path(span.path)} is damaged: its SHA-256 is not the one that was committed"
-            )
+        self._files.compare(span.path, data, span.sha256)
         return parquet.from_buffer(data, str(self._files.path(span.path)), first_row=span.first_row, rows=span.rows)
 
     def _snapshot(self) -> Snapshot:

@@ -80,7 +80,7 @@ def save_dict(bench: Bench) -> None:
 
 
 def _squeezed(level: int) -> Callable[[Any, Any], None]:
-    from bench.measure import zstd
+    from lakestore.compression import zstd
 
     return lambda document, file: file.write(zstd.compress(text_of(document), level=level))
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from bench.cases.base import LAKE, Bench
 from bench.codec import fresh_lake, size_of
-from bench.generate import typical
 from bench.migrate import measured, write
 from bench.results_file import figure
+from lakestore.bench.generate import typical
 
 SMALLER = "smaller than the JSON, everything counted"
 _MUST = {1_000: 94.0, 10_000: 95.0, 100_000: 95.0}

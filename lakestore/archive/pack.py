@@ -16,7 +16,7 @@ from lakestore.archive.prove import NOT_THERE, UNKNOWN, Proof, Unproved, prove
 from lakestore.archive.tarball import SUFFIX, ChangedError, Manifest, Writer, archives, check, manifest_of
 from lakestore.catalog.ledger import Known
 from lakestore.errors import ConflictError, InvalidInputError, StorageError
-from lakestore.files import sync_folder
+from lakestore.files import make_folder, sync_folder
 from lakestore.lake import Lake
 from lakestore.migrate import Found, Options, Reader, find, form_of
 
@@ -242,10 +242,7 @@ def _free(folder: Path, month: str) -> Path:
 
 def _make_folder(folder: Path) -> None:
     try:
-        missing = [path for path in (folder, *folder.parents) if not path.exists()]
-        folder.mkdir(parents=True, exist_ok=True)
-        for path in missing:
-            sync_folder(path.parent)
+        make_folder(folder)
     except OSError as exc:
         raise StorageError(f"cannot make {folder}: {exc.strerror or exc}") from exc
 

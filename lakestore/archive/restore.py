@@ -14,7 +14,7 @@ from typing import IO, Literal
 
 from lakestore.archive.tarball import Manifest, Packed, archives, manifest_of, opened
 from lakestore.errors import CorruptFileError, NotFoundError, StorageError
-from lakestore.files import sync_folder
+from lakestore.files import make_folder, sync_folder
 
 _BLOCK = 1 << 20
 
@@ -122,7 +122,7 @@ def _put(packed: Packed, stream: IO[bytes], target: Path, archive: Path, overwri
             return said("there")
         if there is not None and not overwrite:
             return said("refused", "a file of other bytes is there; --overwrite puts this one in its place")
-        _make_folder(target.parent)
+        make_folder(target.parent)
         with temporary.open("xb") as file:
             digest = hashlib.sha256()
             while block := stream.read(_BLOCK):
@@ -159,10 +159,3 @@ def _digest(path: Path) -> str | None:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except FileNotFoundError:
         return None
-
-
-def _make_folder(folder: Path) -> None:
-    missing = [path for path in (folder, *folder.parents) if not path.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
-    for path in missing:
-        sync_folder(path.parent)

@@ -313,7 +313,7 @@ def _dumps(value: dict[str, Any], indent: int | None) -> bytes:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write one document to a file or to stdout."""
-    parser = argparse.ArgumentParser(prog="python -m bench.generate", description=main.__doc__)
+    parser = argparse.ArgumentParser(prog="python -m lakestore.bench.generate", description=main.__doc__)
     parser.add_argument("--kind", choices=sorted(KINDS), default="typical")
     parser.add_argument("-n", type=int, default=10_000, help="number of signals (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0)

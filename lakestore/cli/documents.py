@@ -12,12 +12,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from lakestore.compression import zstd
 from lakestore.errors import InvalidInputError, NotFoundError, StorageError
-
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
 
 _OPEN: dict[str, Callable[[Path], Any]] = {".gz": gzip.open, ".zst": zstd.open}
 _BLOCK = 1 << 20

@@ -17,12 +17,8 @@ from typing import Any
 from lakestore.codec.fit import Meta
 from lakestore.codec.render import RENDERER
 from lakestore.codec.style import Style
+from lakestore.compression import zstd
 from lakestore.errors import CorruptFileError
-
-try:
-    from compression import zstd  # type: ignore[import-not-found, unused-ignore]
-except ImportError:  # before Python 3.14
-    from backports import zstd
 
 MAGIC = b"LSE2"
 _OLDER = b"LSE1"
@@ -107,7 +103,7 @@ class Envelope:
             level, words = 16, words.as_digested_dict
         else:
             level, words = 12 if len(body) < 1 << 20 else 6, words.as_prefix
-        options = {zstd.CompressionParameter.compression_level: level}
+        options: dict[int, int] = {zstd.CompressionParameter.compression_level: level}
         return MAGIC + bytes(zstd.compress(body, options=options, zstd_dict=words))
 
     @classmethod
@@ -150,7 +146,7 @@ def decompress(data: bytes) -> bytes:
 
 def patch(text: bytes, base: bytes) -> bytes:
     """What makes `text` from `base`: a zstd frame that refers to it."""
-    options = {
+    options: dict[int, int] = {
         zstd.CompressionParameter.compression_level: 9,
         zstd.CompressionParameter.window_log: _window(base, text),
         zstd.CompressionParameter.enable_long_distance_matching: 1,
@@ -160,7 +156,7 @@ def patch(text: bytes, base: bytes) -> bytes:
 
 def patched(data: bytes, base: bytes) -> bytes:
     """The text that `patch` was made for, given the same base."""
-    options = {zstd.DecompressionParameter.window_log_max: 31}
+    options: dict[int, int] = {zstd.DecompressionParameter.window_log_max: 31}
     return bytes(zstd.decompress(data, options=options, zstd_dict=zstd.ZstdDict(base, is_raw=True).as_prefix))
 
 

@@ -101,7 +101,7 @@ def _coarser(parts: Parts, partition: Partition | None, dry_run: bool) -> Partit
     if not dry_run:
         parts.catalog.compaction.coarsen(partition)
         text = home.text_of(home.Home(parts.home.lake_id, partition, parts.home.numbers, parts.home.format))
-        parts.files.replace(f"{layout.PRIVATE}/{home.NAME}", text.encode())
+        parts.files.put(f"{layout.PRIVATE}/{home.NAME}", text.encode(), replace=True)
     return partition
 
 

@@ -167,10 +167,7 @@ class Merging:
     def _read(self, path: str, digest: bytes) -> tuple[pa.Table, set[int]]:
         """The rows of a live file, its checksum compared, and the field ids that its footer describes."""
         data = self._parts.files.read(path)
-        if sha256(data).digest() != digest:
-            raise CorruptFileError(
-                f"data file {self._parts.files.path(path)} is damaged: its SHA-256 is not the one that was committed"
-            )
+        self._parts.files.compare(path, data, digest)
         table = parquet.table_of(data, path)
         said = parquet.footer_columns(table.schema, parquet.footer_of(data))
         return table, {column.field_id for column in said[1]} if said else set()

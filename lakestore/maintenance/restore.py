@@ -141,8 +141,5 @@ def _read(parts: Parts, span: RowSpan, where: str) -> bytes:
         if parts.catalog.upkeep.known_paths([span.path]):
             raise
         raise NotFoundError(f"{where} is being vacuumed: it cannot be brought back") from exc
-    if sha256(data).digest() != span.sha256:
-        raise CorruptFileError(
-            f"data file {parts.files.path(span.path)} is damaged: its SHA-256 is not the one that was committed"
-        )
+    parts.files.compare(span.path, data, span.sha256)
     return data

@@ -8,7 +8,6 @@ import io
 import os
 import stat
 import struct
-import sys
 import time
 import zipfile
 import zlib
@@ -18,13 +17,9 @@ from dataclasses import dataclass
 from typing import IO, Any, Final
 
 from lakestore.catalog.ledger import Seen
+from lakestore.compression import zstd
 from lakestore.errors import InvalidInputError, StorageError
 from lakestore.migrate.find import Found, form_of, seen_of
-
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
 
 MAX_DOCUMENT: Final = 256_000_000
 """Bytes of JSON that one document may take unless told otherwise."""

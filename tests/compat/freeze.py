@@ -18,8 +18,8 @@ from typing import Any
 import pyarrow as pa
 
 import lakestore
-from bench import generate
 from lakestore import Item, Lake
+from lakestore.bench import generate
 from lakestore.maintenance.compact import compact
 
 LAKES = Path(__file__).parent / "lakes"

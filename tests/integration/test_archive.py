@@ -93,7 +93,7 @@ def test_tar_itself_unpacks_an_archive(lake: Lake, tree: Path, tmp_path: Path) -
     import io
     import tarfile
 
-    from lakestore.archive.tarball import zstd
+    from lakestore.compression import zstd
 
     saved(lake, tree, "sma/a.json", document(1))
     list(archive(lake, tree, tmp_path / "away"))

@@ -20,11 +20,7 @@ import duckdb
 import pytest
 
 from lakestore.cli.app import run
-
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
+from lakestore.compression import zstd
 
 ROOT = Path(__file__).parents[2]
 

@@ -15,7 +15,7 @@ import pytest
 
 import lakestore
 from lakestore import Lake
-from lakestore.cli.documents import zstd
+from lakestore.compression import zstd
 from lakestore.errors import InvalidInputError, LakestoreError, NotFoundError
 from lakestore.maintenance.verify import verify
 from tests.lake_state import unknown_files

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from bench import generate
-from bench.generate import Document
+from lakestore.bench import generate
+from lakestore.bench.generate import Document
 
 SHA256 = {
     "typical": "07a67d1b4642c73e003cd7a3cba04c9cacc8ed6d3fad98ca0ab1cface188e15c",
@@ -114,7 +114,19 @@ def test_adversarial_holds_what_it_promises() -> None:
 
 def test_command_writes_the_file_it_names(tmp_path: Path) -> None:
     out = tmp_path / "typical.json"
-    command = [sys.executable, "-m", "bench.generate", "--kind", "typical", "-n", "50", "--seed", "3", "-o", str(out)]
+    command = [
+        sys.executable,
+        "-m",
+        "lakestore.bench.generate",
+        "--kind",
+        "typical",
+        "-n",
+        "50",
+        "--seed",
+        "3",
+        "-o",
+        str(out),
+    ]
     root = Path(__file__).resolve().parents[2]
     done = subprocess.run(command, cwd=root, capture_output=True, check=True)
     assert out.read_bytes() == generate.typical(50, 3).text

@@ -6,7 +6,6 @@ import gzip
 import io
 import os
 import resource
-import sys
 import time
 import zipfile
 from collections.abc import Callable
@@ -15,15 +14,11 @@ from pathlib import Path
 
 import pytest
 
+from lakestore.compression import zstd
 from lakestore.errors import InvalidInputError, NotFoundError
 from lakestore.migrate import Found, Options, Reader, find
 from lakestore.migrate.find import form_of
 from lakestore.migrate.read import results_in
-
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
 
 TEXT = b'{"strategy": "s", "n": 1}\n'
 
