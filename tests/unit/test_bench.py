@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from bench import codec, generate, measure
+from bench import codec, measure
 from bench.codec import Sizes
 from bench.measure import Case, Line, Timing
+from lakestore.bench import generate
 from lakestore.catalog.memory import MemorySchema
 
 MB = 1 << 20
