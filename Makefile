@@ -3,6 +3,7 @@
 
 VENV ?= .venv
 VENV15 ?= .venv-duckdb15
+VENVSPARK ?= .venv-spark
 VENVFUZZ ?= .venv-fuzz
 VENVBENCH ?= .venv-bench
 VENVDUCKLAKE ?= .venv-ducklake
@@ -13,12 +14,13 @@ ARGS ?=
 # Each process has a Postgres of its own; a file's tests stay in one.
 PARALLEL ?= -n auto --maxprocesses 8 --dist loadfile
 
-.PHONY: help demo test test-duckdb15 lint types check docs build clean
+.PHONY: help demo test test-duckdb15 test-spark lint types check docs build clean
 
 help:
 	@echo 'make demo            install, save the shipped results, ask SQL across them, get one back byte for byte'
 	@echo 'make test            install and run every test      (ARGS="-k name" is handed to pytest)'
 	@echo 'make test-duckdb15   the same tests with duckdb 1.5'
+	@echo 'make test-spark      Spark reads the data files of a lake as SQL shows them (needs Java)'
 	@echo 'make fuzz            fuzz the codec for an hour        (FUZZ_SECONDS=60: a minute)'
 	@echo 'make fuzz-parquet    10,000 damaged data files; the table goes to docs/reliability.md'
 	@echo 'make crash           fail or kill every job at each of its operations; the table goes to docs/reliability.md'
@@ -40,6 +42,9 @@ test: $(VENV)/.stamp
 
 test-duckdb15: $(VENV15)/.stamp
 	$(VENV15)/bin/python -m pytest $(PARALLEL) $(ARGS)
+
+test-spark: $(VENVSPARK)/.stamp
+	$(VENVSPARK)/bin/python -m pytest tests/integration/test_other_tools.py $(ARGS)
 
 lint: $(VENV)/.stamp
 	$(BIN)/ruff check .
@@ -83,6 +88,9 @@ $(VENV)/.stamp: pyproject.toml .ci/venv
 $(VENV15)/.stamp: pyproject.toml .ci/venv
 	@sh .ci/venv $(VENV15) -e '.[test]' 'duckdb==1.5.*'
 
+$(VENVSPARK)/.stamp: pyproject.toml .ci/venv
+	@sh .ci/venv $(VENVSPARK) -e '.[test]' pyspark
+
 $(VENVBENCH)/.stamp: pyproject.toml .ci/venv
 	@sh .ci/venv $(VENVBENCH) -e '.[bench]'
 
@@ -91,7 +99,7 @@ $(VENVDUCKLAKE)/.stamp: .ci/venv
 		'duckdb-extension-postgres-scanner==1.5.5' pyarrow
 
 clean:
-	rm -rf $(VENV) $(VENV15) $(VENVFUZZ) $(VENVBENCH) $(VENVDUCKLAKE) .demo dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV15) $(VENVSPARK) $(VENVFUZZ) $(VENVBENCH) $(VENVDUCKLAKE) .demo dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: fuzz
