@@ -352,6 +352,10 @@ def styles() -> st.SearchStrategy[Style]:
         Style(indent="  ", key=":", slash=True, floats="pandas15"),
         Style(item=",", key=":", slash=True, floats="pandas10"),
         Style(indent="  ", ascii=False, floats="dotnet", newline="\r\n", inline_from=3),
+        Style(item=",", key=":", upper=True, html="\"&'+<>`", floats="system_text_json"),
+        Style(item=",", key=":", ascii=False, html="&<>\u2028\u2029", floats="javascript"),
+        Style(indent="  ", ascii=False, html="&'<=>", floats="java"),
+        Style(indent="    ", slash=True, floats="php"),
     ))  # fmt: skip
     free = st.builds(
         Style,
@@ -362,6 +366,7 @@ def styles() -> st.SearchStrategy[Style]:
         upper=st.booleans(),
         slash=st.booleans(),
         short=st.booleans(),
+        html=st.sampled_from(("", "", "&<>", "\t\x7f+", "\u2028", "/", "\\")),
         floats=st.sampled_from(tuple(FLOATS)),
         newline=st.sampled_from(("\n", "\r\n", "\r")),
         final=st.sampled_from(("", "\n", "\r\n", "\n\n", " ", "\t\n")),

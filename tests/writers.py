@@ -34,6 +34,7 @@ class Style:
 
     `indent` is the text of one step, None for one line. `item` follows an item on one line, `key` a key. From depth
     `inline_from` on, values stand on one line although the rest is indented (LEAN does so). `floats` names a dialect.
+    `html` are characters that are escaped though JSON does not ask for it (Go, Gson, .NET).
     """
 
     indent: str | None = None
@@ -43,6 +44,7 @@ class Style:
     upper: bool = False
     slash: bool = False
     short: bool = True
+    html: str = ""
     floats: str = "python"
     newline: str = "\n"
     final: str = ""
@@ -119,7 +121,9 @@ def string(text: str, style: Style) -> str:
     out = ['"']
     for char in text:
         code = ord(char)
-        if char in '"\\':
+        if char in style.html:
+            out.append(_escape(code, style))
+        elif char in '"\\':
             out.append("\\" + char)
         elif char == "/" and style.slash:
             out.append("\\/")
@@ -158,9 +162,20 @@ def _shortest(x: float) -> tuple[str, str, int]:
 
 
 def _dialect(
-    low: int, high: int, *, point: bool = True, mark: str = "e", plus: str = "+", pad: int = 1, zero: str = "-0.0"
+    low: int,
+    high: int,
+    *,
+    point: bool = True,
+    mark: str = "e",
+    plus: str = "+",
+    pad: int = 1,
+    zero: str = "-0.0",
+    one: bool = False,
 ) -> Callable[[float], str]:
-    """Plain decimals where the first digit's exponent lies in `low`..`high`, else d.ddd, `mark`, exponent."""
+    """Plain decimals where the first digit's exponent lies in `low`..`high`, else d.ddd, `mark`, exponent.
+
+    `one`: a mantissa has a decimal at least.
+    """
 
     def text(x: float) -> str:
         if not math.isfinite(x):
@@ -173,7 +188,7 @@ def _dialect(
                 return sign + "0." + "0" * (-place - 1) + digits
             whole, rest = digits[: place + 1].ljust(place + 1, "0"), digits[place + 1 :]
             return sign + whole + ("." + rest if rest else ".0" if point else "")
-        rest = "." + digits[1:] if len(digits) > 1 else ""
+        rest = "." + digits[1:] if len(digits) > 1 else ".0" if one else ""
         return sign + digits[0] + rest + mark + ("-" if place < 0 else plus) + str(abs(place)).rjust(pad, "0")
 
     return text
@@ -214,7 +229,11 @@ FLOATS: dict[str, Callable[[float], str]] = {
     "msgspec": _dialect(-5, 15, plus=""),
     "rapidjson": _dialect(-6, 20, plus=""),
     "javascript": _dialect(-6, 20, point=False, zero="0"),
-    "dotnet": _dialect(-5, 14, mark="E", pad=2),
+    "dotnet": _dialect(-4, 14, mark="E", pad=2),
+    "system_text_json": _dialect(-4, 14, mark="E", pad=2, point=False, zero="-0"),
+    "java": _dialect(-3, 6, mark="E", plus="", one=True),
+    "julia": _dialect(-4, 5, plus="", one=True),
+    "php": _dialect(-4, 14, one=True),
     "fixed2": _fixed(2),
     "fixed8": _fixed(8),
     "pandas_fixed15": _fixed(15, strip=True),

@@ -16,6 +16,7 @@ from lakestore.codec.columnise import dump
 from lakestore.codec.known import Known, choose
 from lakestore.codec.plan import Region
 from lakestore.codec.profile import Path, Profile
+from lakestore.codec.strings import PLAIN, Escapes
 from lakestore.codec.style import COMPACT
 from lakestore.codec.text import Hashed
 from lakestore.errors import InvalidInputError
@@ -25,8 +26,8 @@ from lakestore.errors import InvalidInputError
 class Draft:
     """A document read: its text, its value, its profile and its record tables.
 
-    `python`: Python's `json` read it; `exact`: so that nothing differs from what `json` reads; `escapes`: whether its
-    writer escaped what is beyond ASCII, and the slash.
+    `python`: Python's `json` read it; `exact`: so that nothing differs from what `json` reads; `escapes`: what its
+    writer escaped.
     """
 
     source: Beside[Hashed]
@@ -36,7 +37,7 @@ class Draft:
     regions: list[Region]
     python: bool
     exact: bool
-    escapes: tuple[bool, bool] = (False, False)
+    escapes: Escapes = PLAIN
 
     @property
     def text(self) -> bytes:

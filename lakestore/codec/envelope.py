@@ -89,7 +89,7 @@ class Envelope:
         """The envelope as it is stored."""
         blobs = [self.skeleton, *self.blobs]
         header = {
-            "renderer": RENDERER,
+            "renderer": max((region.style.renderer for region in self.regions), default=1),
             "profile": list(self.profile),
             "python": self.python,
             "regions": [_region_json(region) for region in self.regions],

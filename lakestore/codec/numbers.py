@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -23,15 +24,16 @@ MAX_SCALE = 12
 """Decimals tried for scaled integers; a double has 15 that survive."""
 EXACT = 2**53
 """Integers up to here are exact as doubles."""
-_PLAIN_LOW = -5
-"""Exponent down to which orjson writes doubles without one."""
+_PLAIN_LOW, _PLAIN_HIGH = -5, 15
+"""Exponents down and up to which orjson writes doubles without one, at least."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
     """How a writer lays out a double: positional while `low` <= exponent of its first digit < `high`.
 
-    `plus`: `1e+16`, else `1e16`; `pad`: digits of the exponent at least; `point`: `1.0e+16`, else `1e+16`.
+    `plus`: `1e+16`, else `1e16`; `pad`: digits of the exponent at least; `point`: `1.0e+16`, else `1e+16`; `mark`: the
+    letter.
     """
 
     low: int
@@ -39,6 +41,12 @@ class Dialect:
     plus: bool
     pad: int
     point: bool = False
+    mark: str = "e"
+
+    @property
+    def name(self) -> str:
+        """A name that says all of it, for one that has no other; `dialect` reads it."""
+        return f"{self.low},{self.high},{self.plus:d},{self.pad},{self.point:d},{self.mark}"
 
 
 DIALECTS: dict[str, Dialect] = {
@@ -52,6 +60,21 @@ DIALECTS: dict[str, Dialect] = {
 }
 """Writers by name: CPython's repr, orjson, msgspec, RapidJSON, ECMAScript's Number::toString, .NET's "R"; `fixed` has
 no exponents."""
+
+
+@cache
+def dialect(name: str) -> Dialect:
+    """The dialect of a name, one in `DIALECTS` or one that says what it is.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if name in DIALECTS:
+        return DIALECTS[name]
+    low, high, plus, pad, point, mark = name.split(",")
+    if mark not in ("e", "E"):
+        raise ValueError(f"{name!r} is no dialect of numbers")
+    return Dialect(int(low), int(high), plus == "1", int(pad), point == "1", mark)
 
 
 def layout(value: float, dialect: Dialect) -> str:
@@ -77,19 +100,19 @@ def layout(value: float, dialect: Dialect) -> str:
         return f"{sign}{digits[: first + 1]}.{digits[first + 1 :]}"
     tail = f".{digits[1:]}" if len(digits) > 1 else ".0" if dialect.point else ""
     mark = "-" if first < 0 else "+" if dialect.plus else ""
-    return f"{sign}{digits[0]}{tail}e{mark}{abs(first):0{dialect.pad}d}"
+    return f"{sign}{digits[0]}{tail}{dialect.mark}{mark}{abs(first):0{dialect.pad}d}"
 
 
-def special(values: Floats, low: int = -4) -> npt.NDArray[np.bool_]:
-    """Which values dialects write differently: beyond 1e15, below 10**low (but zero), not finite."""
+def special(values: Floats, low: int = -4, high: int = 15) -> npt.NDArray[np.bool_]:
+    """Which values dialects write differently: from 10**high on, below 10**low (but zero), not finite."""
     size = np.abs(values)
-    rare: npt.NDArray[np.bool_] = ~((size < 1e15) & ((size >= 10.0**low) | (size == 0)))
+    rare: npt.NDArray[np.bool_] = ~((size < 10.0**high) & ((size >= 10.0**low) | (size == 0)))
     return rare
 
 
 def texts(values: Floats, dialect: Dialect) -> pa.StringArray:
     """The text of each double in a dialect; shape (n,) → n texts, none null."""
-    rare = special(values, max(dialect.low, _PLAIN_LOW))
+    rare = special(values, max(dialect.low, _PLAIN_LOW), min(dialect.high, _PLAIN_HIGH))
     if not rare.any():
         return _plain(values)
     places = np.flatnonzero(rare)

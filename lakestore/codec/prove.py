@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-import numpy as np
 import pyarrow as pa
 
-from lakestore.codec import arrow, fit, numbers, render, style
+from lakestore.codec import arrow, dialects, fit, render, style
 from lakestore.codec.draft import Draft
 from lakestore.codec.envelope import compress, patch
 from lakestore.codec.nodes import Node, same
@@ -19,7 +17,6 @@ from lakestore.codec.refine import refine
 from lakestore.codec.style import COMPACT, Style
 from lakestore.model import Fidelity
 
-_NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
 _CLOSING = re.compile(rb"([ \t\r\n]*)([\]}])")
 
 
@@ -83,10 +80,9 @@ def worse(one: Fidelity, other: Fidelity) -> Fidelity:
 def _written(draft: Draft, start: int, node: Node, form: str) -> tuple[Style, int | None]:
     """The style in which a node gives the text from `start` on, and where that ends; None where no style does."""
     source = draft.text
-    ascii, slash = draft.escapes
-    found = style.detect(source, start, ascii=ascii, slash=slash, thorough=draft.exact)
+    found = style.detect(source, start, draft.escapes, thorough=draft.exact)
     bracket = render.brackets(form)[1]
-    for dialect in _dialects(source, start, node):
+    for dialect in dialects.candidates(source, start, node):
         tried = replace(found, dialect=dialect)
         at = _same(source, start, render.body(node, tried, form))
         # The white space before the closing bracket is beyond the sample: it is read where the rows end.
@@ -94,16 +90,6 @@ def _written(draft: Draft, start: int, node: Node, form: str) -> tuple[Style, in
         if closing is not None and closing[2] == bracket.encode():
             return tried.closed(closing[1].decode()), closing.end()
     return found, None
-
-
-def _dialects(source: bytes, start: int, node: Node) -> list[str]:
-    """The dialects that may be the writer's: those whose text of the first telling number stands in the document."""
-    first = _special(node)
-    if first is None:
-        return ["python"]
-    texts = {name: numbers.layout(first, dialect).encode() for name, dialect in numbers.DIALECTS.items()}
-    seen = {text for text in set(texts.values()) if source.find(text, start) >= 0}
-    return [name for name, text in texts.items() if text in seen] or ["python"]
 
 
 def _same(source: bytes, start: int, pieces: Iterable[memoryview]) -> int | None:
@@ -135,21 +121,3 @@ def _arrow(given: pa.Table, back: Node) -> tuple[bool, bytes]:
         # Values that the columns hold in another form: the data itself is kept.
         pass
     return True, arrow.table_bytes(given)
-
-
-def _special(node: Node) -> float | None:
-    """The first finite double that dialects write differently; from texts of other kinds one of theirs is taken."""
-    if node.kind == "float":
-        values = node.array.fill_null(0.0).to_numpy(zero_copy_only=False)
-        rare = np.flatnonzero(numbers.special(values) & np.isfinite(values))
-        if len(rare):
-            return float(values[rare[0]])
-    if node.odd is not None or node.kind == "json":
-        texts = node.odd if node.odd is not None else node.array
-        for text in texts.drop_null().to_pylist():
-            for token in _NUMBER.findall(text):
-                value = float(token)
-                if numbers.special(np.array([value]))[0] and math.isfinite(value):
-                    return value
-    below = [*node.children, *([node.child] if node.child is not None else [])]
-    return next((value for value in map(_special, below) if value is not None), None)

@@ -20,7 +20,8 @@ from lakestore.codec.nodes import Key, Node
 from lakestore.codec.strings import escape, escaped
 from lakestore.codec.style import COMPACT, Style
 
-RENDERER = 1
+RENDERER = 2
+"""The renderer 2 has escapes and dialects that 1 had not; what 1 wrote it writes as well."""
 BLOCK = 65_536
 """Rows rendered at once: bounds memory, and a block stays far below Arrow's 2 GiB a string array."""
 
@@ -136,8 +137,10 @@ def _plain(node: Node, style: Style) -> pa.StringArray:
     """What stands between the quotes."""
     if node.kind == "time":
         assert node.format is not None
-        return escaped(times.render(node.array, node.format), ascii=False, slash=style.slash)
-    return escaped(node.array, ascii=style.ascii, slash=style.slash)
+        written = times.render(node.array, node.format)
+        # Nothing in a time must be escaped; .NET writes the `+` of a zone so.
+        return escaped(written, style.escapes) if style.escapes.other else written
+    return escaped(node.array, style.escapes)
 
 
 def _nullable(node: Node, style: Style, depth: int) -> pa.StringArray:
@@ -174,7 +177,7 @@ def _floats(node: Node, style: Style) -> pa.StringArray:
     if node.digits is not None:
         result = numbers.rounded(values, *node.digits)
     else:
-        result = numbers.texts(values, numbers.DIALECTS[style.dialect])
+        result = numbers.texts(values, numbers.dialect(style.dialect))
     if node.zeros is not None:
         result = pc.binary_join_element_wise(result, _zeros().take(pa.array(node.zeros)), _empty())
     if node.ints is not None and node.ints.any():
@@ -241,15 +244,7 @@ def _list(node: Node, style: Style, depth: int) -> pa.StringArray:
 
 
 def _key(key: Key, style: Style) -> str:
-    return escape(str(key), ascii=style.ascii or not _is_text(str(key)), slash=style.slash)
-
-
-def _is_text(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    return escape(str(key), style.escapes)
 
 
 def _foreign(array: pa.StringArray, style: Style, depth: int) -> pa.StringArray:
@@ -268,9 +263,9 @@ def write(value: Any, style: Style, depth: int) -> str:
     if isinstance(value, int):
         return int.__repr__(value)
     if isinstance(value, float):
-        return numbers.layout(value, numbers.DIALECTS[style.dialect])
+        return numbers.layout(value, numbers.dialect(style.dialect))
     if isinstance(value, str):
-        return escape(value, ascii=style.ascii or not _is_text(value), slash=style.slash)
+        return escape(value, style.escapes)
     opening, closing = "{}" if isinstance(value, dict) else "[]"
     if not value:
         return opening + closing

@@ -2,30 +2,111 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
 from json.encoder import encode_basestring, encode_basestring_ascii
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-
-def escape(text: str, *, ascii: bool, slash: bool) -> str:
-    """One text as a JSON string with its quotes."""
-    written = encode_basestring_ascii(text) if ascii else encode_basestring(text)
-    return written.replace("/", "\\/") if slash else written
+_FOREIGN = re.compile(r"[^ -~]")
 
 
-def escaped(array: pa.StringArray, *, ascii: bool, slash: bool) -> pa.StringArray:
+@dataclass(frozen=True, slots=True)
+class Escapes:
+    """What a writer escapes beside what JSON demands.
+
+    Attributes:
+        ascii: everything beyond ASCII; slash: `/` as `\\/`.
+        upper: the digits of what is beyond ASCII are capitals.
+        other: characters with an escape of their own, and that: `<` as `\\u003c` (Go), `'` as `\\u0027` (.NET).
+    """
+
+    ascii: bool = False
+    slash: bool = False
+    upper: bool = False
+    other: tuple[tuple[str, str], ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """The escapes as JSON values; what most writers do not have is not named."""
+        rare: dict[str, Any] = {"upper": True} if self.upper else {}
+        if self.other:
+            rare["other"] = list(map(list, self.other))
+        return {"ascii": self.ascii, "slash": self.slash, **rare}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Escapes:
+        """The escapes that `to_json` gave."""
+        other = tuple((char, token) for char, token in value.get("other", ()))
+        return cls(value["ascii"], value["slash"], value.get("upper", False), other)
+
+
+PLAIN = Escapes()
+"""Only what JSON demands."""
+
+
+def escape(text: str, escapes: Escapes) -> str:
+    """One text as a JSON string with its quotes; in ASCII where it is not Unicode."""
+    if escapes.other or escapes.upper:
+        return _translated(text, escapes)
+    if not escapes.ascii:
+        written = encode_basestring(text)
+        if not written.isascii() and not _is_text(written):
+            written = encode_basestring_ascii(text)
+    else:
+        written = encode_basestring_ascii(text)
+    return written.replace("/", "\\/") if escapes.slash else written
+
+
+def escaped(array: pa.StringArray, escapes: Escapes) -> pa.StringArray:
     """Each text as it stands between the quotes of a JSON string; nulls stay null."""
     data = _data(array)
-    unsafe = [data < 32, *(data == ord(each) for each in ('"', "\\", "/")[: 3 if slash else 2])]
-    if ascii:
+    unsafe = [data < 32, *(data == ord(each) for each in ('"', "\\", "/")[: 3 if escapes.slash else 2])]
+    if escapes.ascii:
         # Python's json escapes U+007F as well.
         unsafe.append(data >= 127)
+    unsafe += [data == byte for byte in {char.encode()[0] for char, _ in escapes.other}]
     if not any(places.any() for places in unsafe):
         return array
     coded = array.dictionary_encode()
-    words = [escape(text, ascii=ascii, slash=slash)[1:-1] for text in coded.dictionary.to_pylist()]
+    words = [escape(text, escapes)[1:-1] for text in coded.dictionary.to_pylist()]
     return pa.array(words, pa.string()).take(coded.indices)
+
+
+def _translated(text: str, escapes: Escapes) -> str:
+    written = text.translate(_table(escapes))
+    if escapes.ascii or not _is_text(written):
+        written = _FOREIGN.sub(_capitals if escapes.upper else _small, written)
+    return f'"{written}"'
+
+
+@cache
+def _table(escapes: Escapes) -> dict[int, str]:
+    """The escape of each character below U+0080, where it has one, and those of the others."""
+    plain = Escapes(escapes.ascii, escapes.slash)
+    words = {code: escape(chr(code), plain)[1:-1] for code in range(128)}
+    return {code: word for code, word in words.items() if word != chr(code)} | {
+        ord(char): token for char, token in escapes.other
+    }
+
+
+def _small(match: re.Match[str]) -> str:
+    return encode_basestring_ascii(match[0])[1:-1]
+
+
+def _capitals(match: re.Match[str]) -> str:
+    return "\\u" + "\\u".join(part.upper() for part in _small(match).split("\\u")[1:])
+
+
+def _is_text(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _data(array: pa.StringArray) -> np.ndarray:

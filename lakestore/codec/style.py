@@ -7,7 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
+from lakestore.codec.strings import PLAIN, Escapes, escape
+
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{},:]|[ \t\r\n]+|[^ \t\r\n\[\]{},:"]+')
+_LETTER = re.compile(rb"\\u(?!00[0-7])[0-9]{0,3}([a-fA-F])")
+_OTHER = re.compile(rb"\\u(?:00[0-7][0-9a-fA-F]|202[89])")
 _SAMPLE = 65_536
 
 
@@ -27,15 +31,14 @@ class Style:
         gaps: by (depth, "[" or "{").
         colon: from a key to its value, with the colon.
         comma: the comma with what stands before it.
-        ascii: everything beyond ASCII is escaped; slash: `/` is written `\\/`.
-        dialect: name in `numbers.DIALECTS`.
+        escapes: how texts are written.
+        dialect: name that `numbers.dialect` reads.
     """
 
     gaps: Mapping[tuple[int, str], Gaps] = field(default_factory=dict)
     colon: str = ":"
     comma: str = ","
-    ascii: bool = False
-    slash: bool = False
+    escapes: Escapes = PLAIN
     dialect: str = "python"
 
     def at(self, depth: int, bracket: str) -> Gaps:
@@ -59,14 +62,18 @@ class Style:
             return self
         return replace(self, gaps={**self.gaps, (0, bracket): here._replace(close=gap)})
 
+    @property
+    def renderer(self) -> int:
+        """The version of the renderer that it needs."""
+        return 2 if self.escapes.upper or self.escapes.other or "," in self.dialect else 1
+
     def to_json(self) -> dict[str, Any]:
         """The style as JSON values."""
         return {
             "gaps": [[depth, bracket, *gaps] for (depth, bracket), gaps in self.gaps.items()],
             "colon": self.colon,
             "comma": self.comma,
-            "ascii": self.ascii,
-            "slash": self.slash,
+            **self.escapes.to_json(),
             "dialect": self.dialect,
         }
 
@@ -74,18 +81,23 @@ class Style:
     def from_json(cls, value: Mapping[str, Any]) -> Style:
         """The style that `to_json` gave."""
         gaps = {(depth, bracket): Gaps(*rest) for depth, bracket, *rest in value["gaps"]}
-        return cls(gaps, value["colon"], value["comma"], value["ascii"], value["slash"], value["dialect"])
+        return cls(gaps, value["colon"], value["comma"], Escapes.from_json(value), value["dialect"])
 
 
 COMPACT = Style()
 """No white space, UTF-8: how lakestore writes a `dict`."""
 
 
-def escapes(text: bytes) -> tuple[bool, bool]:
-    """Whether a document's writer escaped what is beyond ASCII, and the slash."""
+def escapes(text: bytes) -> Escapes:
+    """What a document's writer escaped."""
     if b"\\" not in text:  # one byte is looked for much faster than two
-        return False, False
-    return text.isascii() and _has(text, b"\\u"), _has(text, b"\\/")
+        return PLAIN
+    ascii, slash = text.isascii() and _has(text, b"\\u"), _has(text, b"\\/")
+    first = _LETTER.search(text) if ascii else None
+    found = Escapes(ascii, slash, first is not None and first[1].isupper())
+    tokens = set(_OTHER.findall(text)) if b"\\u00" in text or b"\\u202" in text else ()
+    other = [(chr(int(token[2:], 16)), token.decode()) for token in sorted(tokens) if _has(text, token)]
+    return replace(found, other=tuple((char, token) for char, token in other if escape(char, found) != f'"{token}"'))
 
 
 def _has(text: bytes, escape: bytes) -> bool:
@@ -93,7 +105,7 @@ def _has(text: bytes, escape: bytes) -> bool:
     return escape in text and re.search(rb"(?<!\\)(?:\\\\)*" + re.escape(escape), text) is not None
 
 
-def detect(text: bytes, start: int, *, ascii: bool, slash: bool, thorough: bool = True) -> Style:
+def detect(text: bytes, start: int, escapes: Escapes, *, thorough: bool = True) -> Style:
     """The style of the container that begins at `text[start]`, from its first 64 KiB at most.
 
     Unless `thorough`, a few records are enough; containers that are empty in them are guessed.
@@ -148,7 +160,7 @@ def detect(text: bytes, start: int, *, ascii: bool, slash: bool, thorough: bool 
             found[depth, bracket] = Gaps(
                 opened, _first(item, opened), opened[: len(opened) - width] if width else opened
             )
-    return Style(found, colon, comma, ascii, slash)
+    return Style(found, colon, comma, escapes)
 
 
 def _first(value: str | None, default: str) -> str:

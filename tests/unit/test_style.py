@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from lakestore.codec.strings import Escapes
 from lakestore.codec.style import escapes
 
 
@@ -21,4 +22,20 @@ from lakestore.codec.style import escapes
     ],
 )
 def test_an_escaped_backslash_escapes_nothing(source: bytes, ascii: bool, slash: bool) -> None:
-    assert escapes(source) == (ascii, slash)
+    assert escapes(source) == Escapes(ascii, slash)
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        (rb'{"a": "\\u003c"}', Escapes()),
+        (rb'{"a": "C:\\users \u0026 \u003c"}', Escapes(True, other=(("&", r"\u0026"), ("<", r"\u003c")))),
+        ('{"a": "é \\u003c"}'.encode(), Escapes(other=(("<", r"\u003c"),))),
+        ('{"a": "é \\u2028 \\n \\u0001"}'.encode(), Escapes(other=(("\u2028", r"\u2028"),))),
+        (rb'{"a": "\u4E1C \u0022 \u002B"}', Escapes(True, upper=True, other=(('"', r"\u0022"), ("+", r"\u002B")))),
+        (rb'{"a": "\u001F \u4e1c"}', Escapes(True, other=(("\x1f", r"\u001F"),))),
+        (rb'{"a": "\u0009"}', Escapes(True, other=(("\t", r"\u0009"),))),
+    ],
+)
+def test_escapes_of_ones_own_are_seen(source: bytes, found: Escapes) -> None:
+    assert escapes(source) == found
