@@ -18,11 +18,12 @@ from lakestore.errors import (
     QueryError,
     StorageError,
 )
-from lakestore.model import Fidelity, LakeTable, LiveFile, ResultInfo
+from lakestore.model import Column, Fidelity, LakeTable, LiveFile, ResultDigest, ResultInfo
 
 if TYPE_CHECKING:
     from lakestore.lake import Lake
     from lakestore.manager import ResultManager
+    from lakestore.query import Limits
     from lakestore.result import Result
     from lakestore.saving import Item
     from lakestore.storage import Difference, DualResultStorage, JsonResultStorage, LakeResultStorage, ResultStorage
@@ -34,6 +35,7 @@ _PLACES = {
     "JsonResultStorage": "lakestore.storage",
     "Lake": "lakestore.lake",
     "LakeResultStorage": "lakestore.storage",
+    "Limits": "lakestore.query",
     "Result": "lakestore.result",
     "ResultManager": "lakestore.manager",
     "ResultStorage": "lakestore.storage",
@@ -43,6 +45,7 @@ _PLACES = {
 __all__ = [
     "AlreadyExistsError",
     "CatalogError",
+    "Column",
     "CommitUnknownError",
     "ConflictError",
     "CorruptFileError",
@@ -56,10 +59,12 @@ __all__ = [
     "LakeResultStorage",
     "LakeTable",
     "LakestoreError",
+    "Limits",
     "LiveFile",
     "NotFoundError",
     "QueryError",
     "Result",
+    "ResultDigest",
     "ResultInfo",
     "ResultManager",
     "ResultStorage",

@@ -156,7 +156,10 @@ def _checked(name: str, source: str, value: str) -> Path | str | bool | int | No
         except RuntimeError as exc:
             raise InvalidInputError(f"{source}: {value!r}: no such home directory; give a path without '~'") from exc
     if name == "max_document":
-        return size(source, value)
+        bytes_ = size(value)
+        if bytes_ is None:
+            raise InvalidInputError(f"{source}: {value!r} is no size; write a number of bytes, 500MB or 2GB")
+        return bytes_
     if name == "verify_reads":
         found = _YES_OR_NO.get(value.lower())
         if found is None:
@@ -168,13 +171,7 @@ def _checked(name: str, source: str, value: str) -> Path | str | bool | int | No
     return (value or None) if name == "dsn" else value
 
 
-def size(source: str, value: str) -> int:
-    """The bytes that a text such as `500MB` or `2GB` says.
-
-    Raises:
-        InvalidInputError: it says none; `source` is where it stands.
-    """
+def size(value: str) -> int | None:
+    """The bytes, one or more, that a text says: `500MB`, `2GB`, a number; None where it says none."""
     match = _SIZE.fullmatch(value.strip())
-    if match is None:
-        raise InvalidInputError(f"{source}: {value!r} is no size; write a number of bytes, 500MB or 2GB")
-    return int(match[1]) * _UNITS[match[2].lower()]
+    return (int(match[1]) * _UNITS[match[2].lower()] if match else 0) or None

@@ -32,10 +32,11 @@ class Check:
 
 def check(root: Path, catalog: Catalog, *, embedded: bool, home: Home) -> list[Check]:
     """All checks of a lake that is open."""
-    return [*_versions(), *_catalog(catalog, embedded=embedded), *_lake(root, home)]
+    return [*versions(), *_catalog(catalog, embedded=embedded), *_lake(root, home)]
 
 
-def _versions() -> Iterator[Check]:
+def versions() -> Iterator[Check]:
+    """What can be said without a lake: the versions of Python and of what lakestore is made of."""
     yield Check("python", True, platform.python_version())
     for package in _PACKAGES:
         try:

@@ -418,6 +418,12 @@ class Lake:
         """The lake's settings, files, catalog, clock and source of ids, for upkeep."""
         return Parts(self._home, self._files, self._open_catalog(), self._now, self._new_id, self._stamp)
 
+    def saver(self) -> Saver:
+        """What a save needs, for what saves in batches of its own."""
+        return Saver(
+            self._home, self._files, self._open_catalog(), self._now, self._new_id, self._stamp, self.max_document
+        )
+
     def close(self) -> None:
         """Let go of the catalog; the last user of an embedded one waits until its server is gone."""
         if self._closed:
@@ -448,12 +454,6 @@ class Lake:
         if self._closed:
             raise CatalogError(f"lake {self.root} was closed; open it again with lakestore.open")
         return self._catalog
-
-    def saver(self) -> Saver:
-        """What a save needs, for what saves in batches of its own."""
-        return Saver(
-            self._home, self._files, self._open_catalog(), self._now, self._new_id, self._stamp, self.max_document
-        )
 
     def _columns(self, span: RowSpan, where: str) -> Mapping[int, pa.Array]:
         """The rows of one result in one file, its checksum compared."""

@@ -57,13 +57,13 @@ def archive(
         options: how the files became results, where the ledger of `migrate` does not know them.
         dry_run: prove, and write nothing.
         keep: pack, and remove nothing.
+        now: the clock; an archive says when it was made.
 
     Returns:
         The entries, as the work gets on; it ends with the iterator.
 
     Raises:
-        InvalidInputError: the archives would lie in the tree.
-        NotFoundError: there is no such tree.
+        InvalidInputError: the source is no folder, or the archives would lie in it.
         ConflictError: another process archives to the same place.
         StorageError, CatalogError: a disk or the catalog refuses. What was removed until then is in an archive.
     """

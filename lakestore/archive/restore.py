@@ -56,10 +56,10 @@ def restore(
     """
     path = Path(source)
     if not path.exists():
-        raise NotFoundError(f"there is no archive {source}")
+        raise NotFoundError(f"there is no archive {source}; give an archive, or a folder of them")
     found = [path] if path.is_file() else list(archives(path))
     if not found:
-        raise NotFoundError(f"there are no archives in {source}")
+        raise NotFoundError(f"there are no archives in {source}; give the folder that 'lakestore archive' wrote to")
     chosen = _chosen(found, wanted, None if to is None else Path(to))
     for archive, targets in chosen.items():
         yield from _from_archive(archive, targets, overwrite)
@@ -97,7 +97,9 @@ def _target(manifest: Manifest, packed: Packed, to: Path | None, archive: Path) 
     parts = Path(packed.path).parts
     # An archive may come from anywhere: nothing in it may lead out of the tree.
     if not parts or Path(packed.path).is_absolute() or ".." in parts or "\0" in packed.path:
-        raise CorruptFileError(f"archive {archive} holds {packed.path!r}, which would lead out of the tree")
+        raise CorruptFileError(
+            f"archive {archive} holds {packed.path!r}, which would lead out of the tree; do not trust it"
+        )
     return (to or Path(manifest.root)) / packed.path
 
 

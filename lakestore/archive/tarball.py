@@ -80,7 +80,9 @@ class Manifest:
             files = tuple(Packed(**file) for file in value.pop("files"))
             return cls(**value, files=files)
         except (ValueError, KeyError, TypeError, AttributeError) as exc:
-            raise CorruptFileError(f"archive {where} has no manifest that can be read ({exc!r})") from exc
+            raise CorruptFileError(
+                f"archive {where} has no manifest that can be read ({exc!r}); take another copy of it"
+            ) from exc
 
 
 class ChangedError(Exception):
@@ -192,7 +194,7 @@ def opened(path: Path) -> Iterator[tuple[Manifest, Iterator[tuple[Packed, IO[byt
             manifest = Manifest.from_bytes(text.read(), str(path))
             yield manifest, _files(tar, manifest, path)
     except (tarfile.TarError, zstd.ZstdError, EOFError) as exc:
-        raise CorruptFileError(f"archive {path} is damaged: {exc}") from exc
+        raise CorruptFileError(f"archive {path} is damaged: {exc}; take another copy of it") from exc
     except OSError as exc:
         raise StorageError(f"cannot read archive {path}: {exc.strerror or exc}") from exc
 
@@ -202,7 +204,9 @@ def _files(tar: tarfile.TarFile, manifest: Manifest, path: Path) -> Iterator[tup
         info = tar.next()
         stream = tar.extractfile(info) if info is not None and info.isreg() else None
         if info is None or stream is None or info.name != TREE + packed.path or info.size != packed.bytes:
-            raise CorruptFileError(f"archive {path} does not hold {packed.path!r} where its manifest says")
+            raise CorruptFileError(
+                f"archive {path} does not hold {packed.path!r} where its manifest says; take another copy of it"
+            )
         yield packed, stream
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from lakestore.catalog.connect import Connection, Connections
-from lakestore.catalog.failures import is_storable
+from lakestore.catalog.failures import NOBODYS, is_storable
 from lakestore.catalog.sql import queries
 from lakestore.errors import CatalogError, InvalidInputError, NotFoundError
 from lakestore.layout import FROM_CATALOG
@@ -50,7 +50,7 @@ def read_counter(conn: Connection) -> int:
 def counter_of(row: Sequence[Any] | None) -> int:
     """Return the counter in the row of `schema_counter`."""
     if row is None:
-        raise CatalogError("the catalog does not say whose it is (its table lake is empty): restore it")
+        raise CatalogError(NOBODYS)
     return int(row[0])
 
 
@@ -110,7 +110,7 @@ def free_table_name(wanted: str, taken: Collection[str]) -> str:
 def _lock(conn: Connection) -> tuple[int, int]:
     row = conn.execute(queries()["lock_lake"]).fetchone()
     if row is None:
-        raise CatalogError("the catalog does not say whose it is (its table lake is empty): restore it")
+        raise CatalogError(NOBODYS)
     return int(row[0]), int(row[1])
 
 
@@ -169,7 +169,7 @@ def reserve(connections: Connections, table: str, wishes: Wishes) -> LakeTable:
                 rows = conn.execute(q["columns_of"], {"table": table})
             numbers, key = lock.fetchone(), named.fetchone()
             if numbers is None:
-                raise CatalogError("the catalog does not say whose it is (its table lake is empty): restore it")
+                raise CatalogError(NOBODYS)
             if key is None:
                 raise NotFoundError(f"lake table '{table}' is not in the catalog; reserve it first")
             before = tuple(Column(*row[1:]) for row in rows.fetchall())

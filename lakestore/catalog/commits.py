@@ -235,8 +235,8 @@ def _settled(
         ) from exc
     if live and not replace:
         raise AlreadyExistsError(
-            f"{_named(list(live))} is already in the lake with other content; "
-            "nothing was done, choose another task_id or replace it"
+            f"already in the lake with other content: {_named(list(live))}; "
+            "nothing was done, choose another task_id or replace what is there"
         ) from exc
     return False
 

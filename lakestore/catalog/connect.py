@@ -32,6 +32,8 @@ WAIT_SECONDS: Final = 60.0
 """How long a thread waits for one of the process's connections."""
 PATIENCE_SECONDS: Final = 5.0
 """How long a server that was there a moment ago is given to come back (a crash restarts it)."""
+COLLISIONS: Final = 3
+"""How often work that the server gave up for another's sake is begun again."""
 _STEP_SECONDS: Final = 0.1
 _IDLE_SECONDS: Final = 60.0
 """After this long without need the pool closes one connection: it lends in turn, and few are faster than many."""
@@ -286,7 +288,7 @@ class Connections:
                 if is_lost(exc) and not lost:
                     lost = True
                     self.forget_idle()
-                elif is_collision(exc) and collisions < 3:
+                elif is_collision(exc) and collisions < COLLISIONS:
                     collisions += 1
                 elif is_collision(exc):
                     raise ConflictError(f"cannot {what}: others kept changing the same; try again") from exc

@@ -14,7 +14,7 @@ from uuid import UUID
 
 import psycopg
 
-from lakestore.catalog.connect import PATIENCE_SECONDS, Connection, Connections, pipelined
+from lakestore.catalog.connect import COLLISIONS, PATIENCE_SECONDS, Connection, Connections, pipelined
 from lakestore.catalog.failures import is_collision, is_lost, translate
 from lakestore.catalog.sql import queries
 from lakestore.errors import CatalogError, CommitUnknownError, ConflictError, LakestoreError
@@ -23,7 +23,6 @@ T = TypeVar("T")
 
 RESOLVE_SECONDS: Final = 15.0
 """How long the end of a commit is looked for before it is called unknown."""
-_COLLISIONS: Final = 3
 _Find: TypeAlias = tuple[str, Mapping[str, Any]]
 
 
@@ -87,7 +86,7 @@ def transact(
             if is_lost(exc) and not lost:
                 lost = True
                 connections.forget_idle()
-            elif is_collision(exc) and collisions < _COLLISIONS:
+            elif is_collision(exc) and collisions < COLLISIONS:
                 collisions += 1
             elif is_collision(exc):
                 raise ConflictError(

@@ -6,6 +6,12 @@ import psycopg
 
 from lakestore.errors import CatalogError, InvalidInputError, LakestoreError
 
+NOBODYS = (
+    "the catalog does not say whose it is (its table lake is empty): restore the database from a backup, or let "
+    "'lakestore catalog sync --rebuild' make it anew"
+)
+"""Said where the one row of the catalog's table `lake` is missing."""
+
 # Connection exceptions, and a server that stops, crashed or starts.
 _LOST = ("08", "57P01", "57P02", "57P03", "57P05")
 # Data exceptions and program limits: what was given does not fit.

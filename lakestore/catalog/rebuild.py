@@ -13,7 +13,7 @@ import psycopg
 
 from lakestore.catalog import columns, commits
 from lakestore.catalog.connect import PATIENCE_SECONDS, Connection, Connections, pipelined
-from lakestore.catalog.failures import is_lost, translate
+from lakestore.catalog.failures import NOBODYS, is_lost, translate
 from lakestore.catalog.sql import queries
 from lakestore.errors import CatalogError, ConflictError
 from lakestore.model import FIRST_FIELD_ID, LakeTable, NewFile, NewResult, Reason, RowSpan
@@ -80,7 +80,7 @@ class Rebuild:
             with self._writing(conn):
                 row = conn.execute(q["rebuild_state"]).fetchone()
                 if row is None:
-                    raise CatalogError("the catalog does not say whose it is (its table lake is empty): restore it")
+                    raise CatalogError(NOBODYS)
                 if row[0] == "rebuilding":
                     return True
                 conn.execute(q["rebuild_empty"])

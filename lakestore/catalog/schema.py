@@ -9,6 +9,7 @@ from uuid import UUID
 import psycopg
 
 from lakestore.catalog.connect import Connection, Connections
+from lakestore.catalog.failures import NOBODYS
 from lakestore.catalog.sql import migrations, queries, schema
 from lakestore.errors import CatalogError
 from lakestore.model import FIRST_FIELD_ID, FORMAT_VERSION, Numbers, Partition
@@ -120,7 +121,7 @@ def _create(conn: Connection, identity: LakeIdentity, present: int, place: str) 
 def _check(conn: Connection, identity: LakeIdentity, place: str, *, rebuild: bool) -> Partition:
     row = conn.execute(queries()["lake"]).fetchone()
     if row is None:
-        raise CatalogError(f"the catalog at {place} does not say whose it is (its table lake is empty): restore it")
+        raise CatalogError(f"{place}: {NOBODYS}")
     lake_id, format_version, _, numbers, state, switched_off = row
     partition: Partition = row[2]
     if lake_id != identity.lake_id:
@@ -136,7 +137,7 @@ def _check(conn: Connection, identity: LakeIdentity, place: str, *, rebuild: boo
     if numbers != identity.numbers:
         raise CatalogError(
             f"lake {lake_id} has {identity.numbers} numbers, its catalog at {place} says {numbers}: "
-            "one of the two is an old copy"
+            "one of the two is an old copy; restore the newer one"
         )
     if state != "ready" and not rebuild:
         raise CatalogError(

@@ -125,9 +125,8 @@ _FIELDS = (
 @archive.command(name="list")
 @click.argument("source", metavar="DIR")
 @format_option
-@lake_options
 def list_(source: str, format: str | None) -> None:
-    """List the files in archives.
+    """List the files in archives. No lake is needed.
 
     \b
     Example:

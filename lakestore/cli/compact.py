@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from lakestore.cli import exits
-from lakestore.cli.options import config, format_option, lake_options, open_lake
+from lakestore.cli.options import as_size, config, format_option, lake_options, open_lake
 from lakestore.cli.output import Field, print_rows, say
 
 if TYPE_CHECKING:
@@ -25,21 +24,13 @@ _FIELDS = (
     Field("into_bytes", number=True),
     Field("problem"),
 )
-_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
-
-
-def _as_size(ctx: click.Context, param: click.Parameter, value: str) -> int:
-    match = re.fullmatch(r"(\d+)\s*([KMG]?)I?B?", value.strip().upper())
-    if match is None or not int(match[1]):
-        raise click.BadParameter(f"{value!r} is not a size; give 32MB, 512KB or a number of bytes.", ctx, param)
-    return int(match[1]) * _UNITS[match[2]]
 
 
 @click.command()
 @click.option("--strategy", help="Only files of this strategy.")
 @click.option("--table", help="Only files of this lake table, or of 'results'.")
 @click.option(
-    "--target-size", metavar="SIZE", default="32MB", show_default=True, callback=_as_size, help="Merge up to this size."
+    "--target-size", metavar="SIZE", default="32MB", show_default=True, callback=as_size, help="Merge up to this size."
 )
 @click.option(
     "--partition",

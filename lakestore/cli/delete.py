@@ -19,8 +19,9 @@ from lakestore.errors import NotFoundError
 def delete(task_ids: tuple[str, ...], yes: bool) -> int:
     """Take results out of the lake.
 
-    No query sees them from then on; their bytes stay on disk for now. Where RESULT_STORAGE_JSON_ROOT
-    names a tree of JSON files, it is noted that they are to go there as well ('lakestore export').
+    No query sees them from then on; 'lakestore restore' brings them back until 'lakestore vacuum' has deleted
+    their files. Where RESULT_STORAGE_JSON_ROOT names a tree of JSON files, it is noted that they are to go
+    there as well ('lakestore export').
 
     \b
     Example:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import platform
-
 import click
 
 from lakestore.cli.options import config, format_option, lake_options, open_lake
@@ -32,14 +29,10 @@ def doctor(format: str | None) -> int:
         with open_lake(settings) as lake:
             checks = [(check.name, check.ok, check.detail) for check in lake.doctor()]
     except LakestoreError as exc:
-        checks = [*_versions(), ("lake opens", False, str(exc))]
+        from lakestore.doctor import versions
+
+        checks = [*((check.name, check.ok, check.detail) for check in versions()), ("lake opens", False, str(exc))]
     shown = settings.format == "table"
     rows = [(name, ("ok" if ok else "WRONG") if shown else ok, detail) for name, ok, detail in checks]
     print_rows(_FIELDS, rows, settings.format)
     return 0 if all(ok for _, ok, _ in checks) else 1
-
-
-def _versions() -> list[tuple[str, bool, str]]:
-    """What can be said without a lake."""
-    packages = [(name, True, importlib.metadata.version(name)) for name in ("duckdb", "pyarrow", "psycopg")]
-    return [("python", True, platform.python_version()), *packages]

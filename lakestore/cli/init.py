@@ -30,7 +30,7 @@ from lakestore.model import Numbers, Partition
 def init(partition: str, numbers: str) -> None:
     """Make a lake.
 
-    What is chosen here holds for the lake's life.
+    How numbers lie in the files holds for the lake's life; 'compact --partition' makes partitions coarser later.
 
     \b
     Example:

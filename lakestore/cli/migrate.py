@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING
 import click
 
 from lakestore.cli import exits
-from lakestore.cli.options import config, lake_options, open_lake, tree_of
+from lakestore.cli.options import as_size, config, lake_options, open_lake, tree_of
 from lakestore.cli.output import complain, printable, say, write
 from lakestore.cli.progress import Advance
-from lakestore.config import size
-from lakestore.errors import InvalidInputError, LakestoreError
+from lakestore.errors import LakestoreError
 from lakestore.process import Process
 
 if TYPE_CHECKING:
@@ -32,13 +31,6 @@ _DID = {
     "skipped": "left out",
     "failed": "failed",
 }
-
-
-def _size(ctx: click.Context, param: click.Parameter, value: str) -> int:
-    try:
-        return size("--max-size", value)
-    except InvalidInputError as exc:
-        raise click.BadParameter(str(exc)) from exc
 
 
 @click.command()
@@ -68,7 +60,7 @@ def _size(ctx: click.Context, param: click.Parameter, value: str) -> int:
     metavar="SIZE",
     default="256MB",
     show_default=True,
-    callback=_size,
+    callback=as_size,
     help="Refuse documents that take more, unpacked.",
 )
 @click.option("--fail-fast", is_flag=True, help="Stop at the first file that fails.")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from lakestore.config import Config
+from lakestore.config import Config, size
 from lakestore.identity import age
 
 if TYPE_CHECKING:
@@ -78,6 +78,14 @@ def open_lake(config: Config) -> Lake:
     import lakestore
 
     return lakestore.open(config.lake, dsn=config.dsn or "", create=False)
+
+
+def as_size(ctx: click.Context, param: click.Parameter, value: str) -> int:
+    """The bytes that an option's text means: `500MB`, `2GB`, a number; for `callback=`."""
+    found = size(value)
+    if found is None:
+        raise click.BadParameter(f"{value!r} is no size; give a number of bytes, 500MB or 2GB.", ctx, param)
+    return found
 
 
 def as_age(ctx: click.Context, param: click.Parameter, value: str) -> timedelta:

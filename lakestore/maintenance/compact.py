@@ -19,7 +19,7 @@ from lakestore.lake import Lake, Parts
 from lakestore.maintenance.merging import Group, Merging
 from lakestore.model import Partition
 
-TARGET: Final = 32 << 20
+TARGET: Final = 32_000_000
 """Bytes of a file that is not made larger; files of the size hold some hundred thousand rows."""
 _LOST: Final = "others kept changing these results; compact again"
 _ROUNDS: Final = 3

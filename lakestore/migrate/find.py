@@ -89,8 +89,10 @@ def _expanded(source: str) -> list[str]:
         found = [path for path in found if os.path.isdir(path) or form_of(path)]
         if found:
             return found
-        raise NotFoundError(f"no file that can hold results fits {source}")
-    raise NotFoundError(f"there is no file or folder {source}")
+        raise NotFoundError(
+            f"no file that can hold results fits {source}; give a glob of .json, .jsonl, .fthypt or .zip"
+        )
+    raise NotFoundError(f"there is no file or folder {source}; give a file, a folder or a glob")
 
 
 def _files(path: str, pattern: str | None) -> Iterator[Found]:

@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 
 from lakestore.errors import InvalidInputError
 from lakestore.migrate.find import Found, form_of
-from lakestore.migrate.read import MAX_DOCUMENT
+from lakestore.migrate.read import MAX_SIZE
 from lakestore.storage.names import ids_of
 
 BATCH: Final = 256
@@ -46,7 +46,7 @@ class Options:
     profile: str | None = None
     force: bool = False
     batch_size: int = BATCH
-    max_size: int = MAX_DOCUMENT
+    max_size: int = MAX_SIZE
     dry_run: bool = False
 
     def __post_init__(self) -> None:
@@ -61,7 +61,7 @@ class Options:
             _check("--strategy", self.strategy)
         for name, value in (("--batch-size", self.batch_size), ("--max-size", self.max_size)):
             if value < 1:
-                raise InvalidInputError(f"{name} {value} is less than 1")
+                raise InvalidInputError(f"{name} {value} is less than 1; give 1 or more")
 
     def id_of(self, found: Found, member: str | None) -> str | None:
         """The id of one document of a file; None where the document says it itself.

@@ -20,12 +20,11 @@ from lakestore.catalog.ledger import Seen
 from lakestore.compression import zstd
 from lakestore.errors import InvalidInputError, StorageError
 from lakestore.migrate.find import Found, form_of, seen_of
+from lakestore.storage.tree import SETTLED_NS
 
-MAX_DOCUMENT: Final = 256_000_000
+MAX_SIZE: Final = 256_000_000
 """Bytes of JSON that one document may take unless told otherwise."""
 _BLOCK: Final = 1 << 20
-_RACY_NS: Final = 2_000_000_000
-"""A file changed less than this before it was read may be changed again without its times showing it."""
 _DAMAGED = (
     EOFError,
     gzip.BadGzipFile,
@@ -55,7 +54,7 @@ class Reader:
         problem: why the file cannot be read to its end; what came before may still be good.
     """
 
-    def __init__(self, found: Found, *, limit: int = MAX_DOCUMENT) -> None:
+    def __init__(self, found: Found, *, limit: int = MAX_SIZE) -> None:
         """Read a file, taking at most `limit` bytes of JSON for one document."""
         self.problem: str | None = None
         self.seen: Seen | None = None
@@ -117,7 +116,7 @@ class Reader:
         now = os.fstat(raw.fileno())
         if seen_of(now) != self.seen or now.st_size != hashed.size:
             raise StorageError("it was changed while it was read; migrate again when its writer is done")
-        recent = time.time_ns() - now.st_ctime_ns < _RACY_NS
+        recent = time.time_ns() - now.st_ctime_ns <= SETTLED_NS
         self.seen = Seen(now.st_size, now.st_mtime_ns, None if recent else now.st_ctime_ns)
         self.sha256 = hashed.digest()
 

@@ -25,7 +25,7 @@ from lakestore.errors import (
 from lakestore.model import ResultInfo
 from lakestore.saving import source_of
 from lakestore.storage.compare import Difference, difference
-from lakestore.storage.journal import OTHER, Action, Entry, Journal, Side
+from lakestore.storage.journal import CALLED, OTHER, Action, Entry, Journal, Side
 from lakestore.storage.json_tree import JsonResultStorage
 from lakestore.storage.lake import LakeResultStorage
 from lakestore.storage.mend import even_out, stored
@@ -74,7 +74,9 @@ class DualResultStorage:
             InvalidInputError: not one of the two is a JSON tree.
         """
         if isinstance(primary, JsonResultStorage) == isinstance(secondary, JsonResultStorage):
-            raise InvalidInputError("a dual storage is made of a JsonResultStorage and another storage")
+            raise InvalidInputError(
+                "a dual storage is made of one JsonResultStorage and one other storage: give one of each"
+            )
         self._side: Side = "json" if isinstance(primary, JsonResultStorage) else "lake"
         self.storages: dict[Side, ResultStorage] = {self._side: primary, OTHER[self._side]: secondary}
         if journal is None:
@@ -92,7 +94,8 @@ class DualResultStorage:
         self._warned: set[str] = set()
         self._lock = threading.Lock()
         self._away_until = 0.0
-        self._cause: CatalogError | StorageError = CatalogError(f"the {OTHER[self._side]} was not tried yet")
+        self._first, self._second = CALLED[self._side], CALLED[OTHER[self._side]]
+        self._cause: CatalogError | StorageError = CatalogError(f"the {self._second} was not tried yet")
         self._pause = _PAUSE
 
     def save_result(
@@ -125,8 +128,8 @@ class DualResultStorage:
                 there = self._if_reached(OTHER[first], task_id)
                 if not replace and there is not None and there != source.text:
                     raise AlreadyExistsError(
-                        f"result {task_id!r} is already in the {OTHER[first]} with other content; nothing was saved: "
-                        "choose another task_id, or replace it (replace=True)"
+                        f"result {task_id!r} is already in the {CALLED[OTHER[first]]} with other content; "
+                        "nothing was saved: choose another task_id, or replace it (replace=True)"
                     )
             old = [text for text in (here, there) if text is not None and text != source.text]
             note = self._note(task_id, first, "replace" if replace else "save", entry, old)
@@ -198,7 +201,7 @@ class DualResultStorage:
             there = self._if_reached(OTHER[first], task_id)
             # Where there is an entry, the first side is right: what the other one still has was deleted.
             if here is None and (entry is not None or (there is None and not self._is_away())):
-                raise NotFoundError(f"result {task_id!r} is neither in the {first} nor in the {OTHER[first]}")
+                raise NotFoundError(f"result {task_id!r} is neither in the tree nor in the lake")
             old = [text for text in (here, there) if text is not None]
             note = self._note(task_id, first, "delete", entry, old)
             with self._noted(note, entry):
@@ -262,8 +265,8 @@ class DualResultStorage:
             mender = "lakestore migrate" if note.wrong == "lake" else "lakestore export"
             self._warn(
                 "missed",
-                f"the {note.wrong} missed the {note.action} of result {note.task_id!r}: {exc}; noted in the journal, "
-                f"'{mender}' mends it. Further ones are noted without a warning",
+                f"the {CALLED[note.wrong]} missed the {note.action} of result {note.task_id!r}: {exc}; noted in the "
+                f"journal, '{mender}' mends it. Further ones are noted without a warning",
             )
             return False
         except BaseException:
@@ -313,12 +316,12 @@ class DualResultStorage:
             except NotFoundError:
                 raise exc from None
             except LakestoreError as failed:
-                self._warn("unread", f"the {OTHER[self._side]} cannot be read: {failed}")
-                raise NotFoundError(f"{exc}, and the {OTHER[self._side]} cannot be read ({failed})") from failed
+                self._warn("unread", f"the {self._second} cannot be read: {failed}")
+                raise NotFoundError(f"{exc}, and the {self._second} cannot be read ({failed})") from failed
         except LakestoreError as exc:
             with contextlib.suppress(LakestoreError):
                 found = how(second)
-                self._warn("fallback", f"the {self._side} cannot be read, the {OTHER[self._side]} serves: {exc}")
+                self._warn("fallback", f"the {self._first} cannot be read, the {self._second} serves: {exc}")
                 return found
             raise
 
@@ -341,9 +344,9 @@ class DualResultStorage:
             task_id,
             found.path,
             found.left or "nothing",
-            self._side,
+            self._first,
             found.right or "nothing",
-            OTHER[self._side],
+            self._second,
         )
         if self._on_difference is not None:
             self._on_difference(found)
@@ -360,7 +363,7 @@ class DualResultStorage:
             except (CatalogError, StorageError) as exc:
                 if side != self._side:
                     self._stay_away(exc)
-                self._warn("unverified", f"reads are not verified, the {side} cannot be read: {exc}")
+                self._warn("unverified", f"reads are not verified, the {CALLED[side]} cannot be read: {exc}")
                 return None
             except LakestoreError as exc:
                 return Difference(task_id, "$", *((str(exc), "") if side == self._side else ("", str(exc))))
@@ -379,7 +382,7 @@ class DualResultStorage:
             except (CatalogError, StorageError) as exc:
                 if side == self._side:
                     raise
-                self._warn("unlisted", f"the {side} cannot be listed: {exc}")
+                self._warn("unlisted", f"the {CALLED[side]} cannot be listed: {exc}")
                 return
             yield from ((side, info) for info in page)
             if len(page) < limit:

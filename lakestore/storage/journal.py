@@ -45,6 +45,8 @@ _FOLDER = "journal"
 _FLOCK = "hhqqi0q"
 """Linux's `struct flock`."""
 OTHER: dict[Side, Side] = {"json": "lake", "lake": "json"}
+CALLED: dict[Side, str] = {"json": "tree", "lake": "lake"}
+"""What messages call a side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +134,7 @@ class Journal:
             before = self.get(task_id)
             known = () if before is None else before.old
             old = tuple(dict.fromkeys([*known, digest]))
-            self.write(Entry(task_id, right, action, at, f"the {right} was used alone", old))
+            self.write(Entry(task_id, right, action, at, f"the {CALLED[right]} was used alone", old))
 
     def clear(self, task_id: str) -> None:
         """Forget the entry of a result: both sides agree on it.

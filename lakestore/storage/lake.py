@@ -122,11 +122,6 @@ class LakeResultStorage:
         """Whether there is a result of this id."""
         return self.lake.exists(task_id)
 
-    def _let_go(self, journal: Journal, task_id: str, action: Action) -> None:
-        with contextlib.suppress(NotFoundError):
-            digest = self.lake.info(task_id).sha256
-            journal.let_go(task_id, right="lake", action=action, digest=digest, at=datetime.now(UTC))
-
     def close(self) -> None:
         """Close the lake, if this storage opened it."""
         with self._lock:
@@ -138,3 +133,8 @@ class LakeResultStorage:
 
     def __repr__(self) -> str:
         return f"LakeResultStorage({str(self.root)!r})"
+
+    def _let_go(self, journal: Journal, task_id: str, action: Action) -> None:
+        with contextlib.suppress(NotFoundError):
+            digest = self.lake.info(task_id).sha256
+            journal.let_go(task_id, right="lake", action=action, digest=digest, at=datetime.now(UTC))

@@ -8,7 +8,7 @@ from hashlib import sha256
 from typing import Literal
 
 from lakestore.errors import ConflictError, CorruptFileError, LakestoreError, NotFoundError
-from lakestore.storage.journal import Entry, Journal, Side
+from lakestore.storage.journal import CALLED, Entry, Journal, Side
 from lakestore.storage.protocol import ResultStorage
 
 
@@ -67,8 +67,8 @@ def even_out(entry: Entry, storages: Mapping[Side, ResultStorage]) -> None:
         return
     if there and sha256(there).hexdigest() not in entry.old:
         raise ConflictError(
-            f"result {entry.task_id!r} has a version in the {entry.wrong} that the {entry.right} never had; "
-            "save the one that counts with replace=True in mode dual"
+            f"result {entry.task_id!r} has a version in the {CALLED[entry.wrong]} that the {CALLED[entry.right]} "
+            "never had; save the one that counts with replace=True in mode dual"
         )
     if text is None:
         wrong.delete_result(entry.task_id)

@@ -10,7 +10,7 @@ from lakestore.config import Mode
 from lakestore.errors import CorruptFileError, NotFoundError
 from lakestore.identity import digest
 from lakestore.lake import Lake
-from lakestore.storage.journal import Journal
+from lakestore.storage.journal import CALLED, Journal, Side
 from lakestore.storage.json_tree import JsonResultStorage
 
 Phase = Literal["json", "dual", "lake", "archive"]
@@ -172,9 +172,9 @@ def _against_back(phase: Phase, counts: Counter[State], pending: Counter[str]) -
 
 
 def _repairs(pending: Counter[str]) -> list[str]:
-    menders = (("lake", _MIGRATE), ("json", _EXPORT))
+    menders: tuple[tuple[Side, str], ...] = (("lake", _MIGRATE), ("json", _EXPORT))
     return [
-        f"{_results(pending[side])} to be mended in the {'tree' if side == 'json' else side}, {mender} does it"
+        f"{_results(pending[side])} to be mended in the {CALLED[side]}, {mender} does it"
         for side, mender in menders
         if pending[side]
     ]

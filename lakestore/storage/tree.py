@@ -14,7 +14,7 @@ from lakestore.errors import StorageError
 from lakestore.layout import PRIVATE
 from lakestore.storage.names import Pattern
 
-_SETTLED = 2_000_000_000
+SETTLED_NS = 2_000_000_000
 """Nanoseconds after which a file system has moved its clock on: a change made later shows in the time of change."""
 
 
@@ -36,7 +36,7 @@ class Seen:
 
     def is_settled(self, now_ns: int) -> bool:
         """Whether a change of the file from now on would show in its stamp."""
-        return now_ns - max(self.mtime_ns, self.ctime_ns) > _SETTLED
+        return now_ns - max(self.mtime_ns, self.ctime_ns) > SETTLED_NS
 
 
 class Tree:
@@ -142,7 +142,7 @@ class Tree:
         if any(entry.name == PRIVATE for entry in entries):
             return None
         below = tuple(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
-        if now - changed > _SETTLED:
+        if now - changed > SETTLED_NS:
             self._folders[folder] = changed, below
         return below
 

@@ -114,4 +114,4 @@ def test_compact_tells_what_it_merged(call: Call, tmp_path: Path) -> None:
 @pytest.mark.parametrize("size", ["0", "much", "-1MB"])
 def test_a_size_that_is_none_is_a_wrong_command_line(call: Call, size: str) -> None:
     code, _, err = call("compact", f"--target-size={size}")
-    assert code == 2 and "is not a size" in err
+    assert code == 2 and "is no size" in err

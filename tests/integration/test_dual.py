@@ -216,7 +216,7 @@ def test_a_version_that_came_from_elsewhere_is_not_overwritten(
     make(away=True).save_result("a", run(n=2), replace=True)
     lake.save(run(n=3), task_id="a", replace=True)
     [done] = mend(journal, make().storages)
-    assert done.outcome == "conflict" and "'a' has a version in the lake that the json never had" in str(done.error)
+    assert done.outcome == "conflict" and "'a' has a version in the lake that the tree never had" in str(done.error)
     assert lake.load("a").document["n"] == 3 and make().load_result("a")["n"] == 2
     # Whoever replaces a result means every version of it.
     make().save_result("a", run(n=4), replace=True)
@@ -290,7 +290,7 @@ def test_a_verified_read_tells_a_difference_by_id_and_path(
         ("alone", "$", f"a document of {len(tree.load_json('alone'))} bytes", ""),
     ]
     assert dual.differing == 7
-    assert "result 'value' differs at t[1].p: 1.5 in the json, 2.5 in the lake" in caplog.text
+    assert "result 'value' differs at t[1].p: 1.5 in the tree, 2.5 in the lake" in caplog.text
 
 
 def test_a_damaged_file_of_the_primary_is_served_by_the_other(make: Make, tree: JsonResultStorage) -> None:
@@ -351,7 +351,7 @@ def test_an_entry_that_cannot_be_understood_is_named(tree: JsonResultStorage, jo
 
 
 def test_two_trees_or_two_lakes_are_no_pair(tree: JsonResultStorage) -> None:
-    with pytest.raises(lakestore.InvalidInputError, match="JsonResultStorage and another"):
+    with pytest.raises(lakestore.InvalidInputError, match="JsonResultStorage and one other"):
         DualResultStorage(tree, tree)
 
 

@@ -54,7 +54,7 @@ def test_what_the_lake_missed_is_mended(lake: Lake, tree: JsonResultStorage, cap
     assert lakestore_cli(["migrate", "tree"]) == 1
     out, err = capfd.readouterr()
     assert "3 results mended, of which the lake had missed something" in out
-    assert "result 'conflict' has a version in the lake that the json never had" in err
+    assert "result 'conflict' has a version in the lake that the tree never had" in err
     assert {info.task_id: lake.load(info.task_id).document["n"] for info in lake.results()} == {
         "kept": 1, "new": 2, "replaced": 2, "conflict": 3,
     }  # fmt: skip
