@@ -127,13 +127,18 @@ coalesce(path, table_name || '/strategy=' || strategy || '/run_date=' || to_char
 -- Files f by their paths, each given as its name or as the path itself; see file_path.
 (f.name = ANY (%(names)s::uuid[]) OR f.path = ANY (%(paths)s::text[])) AND {file_path} = ANY (%(paths)s::text[])
 
+-- name: added_at
+-- Of a file f that is new, where its name does not tell it.
+CASE WHEN substr(f.name::text, 15, 1) = '7' THEN NULL ELSE now() END
+
 -- name: insert_files
 -- Files and what each result has of them, in one statement: its plan never walks the files there are.
 WITH added AS (
-    INSERT INTO files (name, path, table_name, strategy, run_date, rows, bytes, sha256, is_whole)
-    SELECT * FROM unnest(%(name)s::uuid[], %(path)s::text[], %(table)s::text[], %(strategy)s::text[],
-                         %(run_date)s::date[], %(rows)s::bigint[], %(bytes)s::bigint[], %(sha256)s::bytea[],
-                         %(is_whole)s::boolean[])
+    INSERT INTO files (name, path, table_name, strategy, run_date, rows, bytes, sha256, is_whole, added_at)
+    SELECT f.*, {added_at}
+    FROM unnest(%(name)s::uuid[], %(path)s::text[], %(table)s::text[], %(strategy)s::text[],
+                %(run_date)s::date[], %(rows)s::integer[], %(bytes)s::bigint[], %(sha256)s::bytea[],
+                %(is_whole)s::boolean[]) AS f (name, path, table_name, strategy, run_date, rows, bytes, sha256, is_whole)
     RETURNING file_id, {file_path} AS path
 )
 INSERT INTO shared_rows (write_id, file_id, first_row, rows)
@@ -145,12 +150,12 @@ JOIN added ON added.path = s.path
 
 -- name: written_columns
 task_id, strategy, strategies, status, created_at, file_size, json_size, run_date, sha256, profile,
-fidelity, fidelity_bytes, write_id, replaces, saved_at, tables, params, metrics
+fidelity, fidelity_bytes, write_id, replaces, saved_at, tables, params, metrics, stats
 
 -- name: written_values
 %(task_id)s, %(strategy)s, %(strategies)s::text[], %(status)s, %(created_at)s, %(file_size)s, %(json_size)s,
 %(run_date)s, %(sha256)s, %(profile)s, %(fidelity)s, %(fidelity_bytes)s, %(write_id)s, %(replaces)s::uuid,
-%(saved_at)s, %(tables)s::jsonb, %(params)s::jsonb, %(metrics)s::jsonb
+%(saved_at)s, %(tables)s::jsonb, %(params)s::jsonb, %(metrics)s::jsonb, %(stats)s::bytea
 
 -- name: insert_result
 INSERT INTO backtest_results ({written_columns}) VALUES ({written_values})
@@ -173,7 +178,7 @@ ORDER BY file_id FOR UPDATE
 
 -- name: archive_results
 INSERT INTO deleted_results (write_id, task_id, let_go_at, reason, row)
-SELECT write_id, task_id, now(), %(reason)s, to_jsonb(r) FROM backtest_results r WHERE write_id = ANY (%(write_ids)s)
+SELECT write_id, task_id, now(), %(reason)s, to_jsonb(r) - 'stats' FROM backtest_results r WHERE write_id = ANY (%(write_ids)s)
 
 -- name: remove_results
 DELETE FROM backtest_results WHERE write_id = ANY (%(write_ids)s)
@@ -316,12 +321,9 @@ ORDER BY strategy, run_date, file_id
 
 -- name: statistics_of
 -- Of the live results in files of one table, in few values, which a driver takes at once.
-SELECT array_agg(file_id), string_agg(packed, ''), array_agg(coalesce(octet_length(packed), 0)), array_agg(rows)
-FROM (SELECT file_id, rows, packed
-      FROM result_files f
-      JOIN backtest_results r USING (write_id)
-      LEFT JOIN run_stats s ON s.write_id = r.write_id AND s.table_name = %(table)s
-      WHERE file_id = ANY (%(file_ids)s::bigint[])) AS known
+SELECT array_agg(file_id), string_agg(stats, ''), array_agg(coalesce(octet_length(stats), 0)), array_agg(rows)
+FROM result_files JOIN backtest_results USING (write_id)
+WHERE file_id = ANY (%(file_ids)s::bigint[])
 
 -- name: live_files_of
 -- From the results to their files: never all files of a table.
@@ -402,9 +404,10 @@ SELECT EXISTS (SELECT FROM files f WHERE {at_paths} AND let_go_at IS NULL)
 
 -- name: claim_paths
 -- A file that the catalog does not know is let go before it is deleted: whoever wrote it can no longer commit it.
-INSERT INTO files (name, path, table_name, strategy, run_date, rows, bytes, sha256, let_go_at)
-SELECT c.*, 0, 0, decode(repeat('00', 32), 'hex'), now()
-FROM unnest(%(name)s::uuid[], %(path)s::text[], %(table)s::text[], %(strategy)s::text[], %(run_date)s::date[]) AS c
+INSERT INTO files (name, path, table_name, strategy, run_date, rows, bytes, sha256, let_go_at, added_at)
+SELECT f.*, 0, 0, decode(repeat('00', 32), 'hex'), now(), {added_at}
+FROM unnest(%(name)s::uuid[], %(path)s::text[], %(table)s::text[], %(strategy)s::text[], %(run_date)s::date[])
+     AS f (name, path, table_name, strategy, run_date)
 ON CONFLICT DO NOTHING
 RETURNING {file_path}
 
@@ -582,7 +585,7 @@ INSERT INTO gone ({written_columns}) VALUES ({written_values})
 
 -- name: archive_gone
 INSERT INTO deleted_results (write_id, task_id, let_go_at, reason, row)
-SELECT write_id, task_id, now(), %(reason)s, to_jsonb(g) FROM gone g WHERE write_id = ANY (%(write_ids)s)
+SELECT write_id, task_id, now(), %(reason)s, to_jsonb(g) - 'stats' FROM gone g WHERE write_id = ANY (%(write_ids)s)
 
 -- name: insert_empty_spans
 INSERT INTO shared_rows (write_id, file_id, first_row, rows)
@@ -679,22 +682,19 @@ WHERE %(strategy)s::text IS NULL OR strategy = %(strategy)s::text OR strategies 
 
 -- name: insert_run_stats
 -- A rebuild that was stopped may have come by already: a version's numbers never change.
-INSERT INTO run_stats (write_id, table_name, packed, by_symbol)
-SELECT * FROM unnest(%(write_id)s::uuid[], %(table)s::text[], %(packed)s::bytea[], %(by_symbol)s::bytea[])
+INSERT INTO run_stats (write_id, table_name, by_symbol)
+SELECT * FROM unnest(%(write_id)s::uuid[], %(table)s::text[], %(by_symbol)s::bytea[])
 ON CONFLICT DO NOTHING
 
 -- name: run_stats
 -- In few values instead of many rows: a driver takes them at once.
-SELECT array_agg(task_id), array_agg(strategy), array_agg(run_date), array_agg(table_name),
-       string_agg(packed, ''), array_agg(octet_length(packed)), array_agg(get_byte(by_symbol, 0))
-FROM run_stats s JOIN backtest_results r USING (write_id)
-WHERE {within_results}
-  AND (%(table_names)s::text[] IS NULL OR table_name = ANY (%(table_names)s::text[]))
+SELECT array_agg(task_id), array_agg(strategy), array_agg(run_date), string_agg(stats, ''), array_agg(octet_length(stats))
+FROM backtest_results
+WHERE stats IS NOT NULL AND {within_results}
 
 -- name: run_stats_by_symbol
 SELECT array_agg(task_id), array_agg(strategy), array_agg(run_date), array_agg(table_name),
-       string_agg(packed, ''), array_agg(octet_length(packed)),
-       string_agg(by_symbol, ''), array_agg(octet_length(by_symbol))
+       string_agg(stats, ''), array_agg(octet_length(stats)), string_agg(by_symbol, ''), array_agg(octet_length(by_symbol))
 FROM run_stats s JOIN backtest_results r USING (write_id)
-WHERE by_symbol IS NOT NULL AND {within_results}
+WHERE stats IS NOT NULL AND {within_results}
   AND (%(table_names)s::text[] IS NULL OR table_name = ANY (%(table_names)s::text[]))

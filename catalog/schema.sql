@@ -82,6 +82,7 @@ CREATE TABLE backtest_results (
     tables         json        NOT NULL,
     params         jsonb,
     metrics        jsonb,
+    stats          bytea,
     CONSTRAINT backtest_results_write_id UNIQUE (write_id)
 );
 CREATE INDEX idx_backtest_results_created_at ON backtest_results (created_at DESC, task_id);
@@ -110,6 +111,7 @@ COMMENT ON COLUMN backtest_results.saved_at IS 'When it was saved.';
 COMMENT ON COLUMN backtest_results.tables IS 'Rows per lake table.';
 COMMENT ON COLUMN backtest_results.params IS 'Searchable copy of the parameters; the lake holds them exactly.';
 COMMENT ON COLUMN backtest_results.metrics IS 'Searchable copy of the metrics; the lake holds them exactly.';
+COMMENT ON COLUMN backtest_results.stats IS 'Rows, then nulls, least, greatest and sum of each column of numbers; see lakestore/codec/amounts.py.';
 
 CREATE TABLE files (
     file_id    bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -118,10 +120,10 @@ CREATE TABLE files (
     table_name text COLLATE "C" NOT NULL,
     strategy   text COLLATE "C" NOT NULL,
     run_date   date        NOT NULL,
-    rows       bigint      NOT NULL CHECK (rows >= 0),
+    rows       integer     NOT NULL CHECK (rows >= 0),
     bytes      bigint      NOT NULL CHECK (bytes >= 0),
     sha256     bytea       NOT NULL CHECK (octet_length(sha256) = 32),
-    added_at   timestamptz NOT NULL DEFAULT now(),
+    added_at   timestamptz,
     let_go_at  timestamptz,
     is_whole   boolean     NOT NULL DEFAULT false CHECK (name IS NOT NULL OR NOT is_whole),
     CONSTRAINT files_named CHECK ((name IS NULL) <> (path IS NULL)),
@@ -140,7 +142,7 @@ COMMENT ON COLUMN files.run_date IS 'Partition: date.';
 COMMENT ON COLUMN files.rows IS 'Rows in the file, dead ones included.';
 COMMENT ON COLUMN files.bytes IS 'Size of the file.';
 COMMENT ON COLUMN files.sha256 IS 'SHA-256 of the file''s bytes.';
-COMMENT ON COLUMN files.added_at IS 'When its commit began.';
+COMMENT ON COLUMN files.added_at IS 'When its commit began, where the name does not tell when it was made (UUIDv7).';
 COMMENT ON COLUMN files.let_go_at IS 'Since when no live result needs it; null: it is alive.';
 COMMENT ON COLUMN files.is_whole IS 'All of its rows are of the version of a result whose id it is named by.';
 
@@ -162,13 +164,16 @@ CREATE VIEW data_files AS
 SELECT file_id,
        coalesce(path, table_name || '/strategy=' || strategy || '/run_date=' || to_char(run_date, 'YYYY-MM-DD') || '/'
            || name || '.parquet') AS path,
-       table_name, strategy, run_date, rows, bytes, sha256, added_at, let_go_at
+       table_name, strategy, run_date, rows::bigint AS rows, bytes, sha256,
+       coalesce(added_at, to_timestamp(
+           ('x' || left(replace(name::text, '-', ''), 12))::bit(48)::bigint / 1000.0::double precision)) AS added_at,
+       let_go_at
 FROM files;
 COMMENT ON VIEW data_files IS 'The files with their paths.';
 
 CREATE VIEW result_files AS
 SELECT write_id, file_id, first_row, rows FROM shared_rows
-UNION ALL SELECT name, file_id, 0::bigint, rows FROM files WHERE is_whole;
+UNION ALL SELECT name, file_id, 0::bigint, rows::bigint FROM files WHERE is_whole;
 COMMENT ON VIEW result_files IS 'Which rows of which file belong to which version of a result.';
 
 CREATE TABLE dead_rows (
@@ -228,12 +233,10 @@ COMMENT ON COLUMN migrated_files.finished_at IS 'When it was done or failed; als
 CREATE TABLE run_stats (
     write_id   uuid  NOT NULL,
     table_name text COLLATE "C" NOT NULL,
-    packed     bytea NOT NULL,
-    by_symbol  bytea,
+    by_symbol  bytea NOT NULL,
     PRIMARY KEY (write_id, table_name)
 );
-COMMENT ON TABLE run_stats IS 'Statistics of the numbers of each result; kept until vacuum.';
+COMMENT ON TABLE run_stats IS 'Statistics by symbol of the numbers of results, where they are kept; until vacuum.';
 COMMENT ON COLUMN run_stats.write_id IS 'Version of the result, live or let go.';
 COMMENT ON COLUMN run_stats.table_name IS 'Lake table.';
-COMMENT ON COLUMN run_stats.packed IS 'Number of rows, then nulls, least, greatest and sum of each column; see lakestore/codec/stats.py.';
-COMMENT ON COLUMN run_stats.by_symbol IS 'The same by symbol, where it is kept; see lakestore/codec/by_symbol.py.';
+COMMENT ON COLUMN run_stats.by_symbol IS 'Nulls, least, greatest and sum of each column and symbol; see lakestore/codec/by_symbol.py.';

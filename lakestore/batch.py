@@ -181,7 +181,7 @@ def _packed(saver: Saver, ready: Sequence[_Ready]) -> tuple[list[_Shared], list[
         rows = [part.rows for _, part in parts]
         file = new_file(table, strategy, day, file_id, sum(rows), data)
         files.append(_Shared(file, data, _spans([each for each, _ in parts], rows)))
-    ordered = [_with_symbols(each, files) for each in ordered]
+    ordered = [_with_stats(each, files) for each in ordered]
     own: dict[tuple[str, date], list[_Ready]] = {}
     for each in ordered:
         own.setdefault((each.info.strategy, each.info.run_date), []).append(each)
@@ -192,10 +192,10 @@ def _packed(saver: Saver, ready: Sequence[_Ready]) -> tuple[list[_Shared], list[
     return files, ordered
 
 
-def _with_symbols(each: _Ready, files: Sequence[_Shared]) -> _Ready:
-    """A result with its statistics by symbol, now that it is known what its rows take."""
+def _with_stats(each: _Ready, files: Sequence[_Shared]) -> _Ready:
+    """A result with its statistics, now that it is known what its rows take."""
     parts = [(part.lake, part.held) for part in each.encoded.parts]
-    stats = by_symbol.added(parts, each.info.stats, _size(each, files))
+    stats = by_symbol.made(parts, _size(each, files))
     return replace_fields(each, info=replace_fields(each.info, stats=stats))
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64decode, b64encode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 from uuid import UUID
@@ -53,7 +53,7 @@ def packed(record: Mapping[str, Any], envelope: bytes) -> bytes:
         elif key in _IDS:
             head[key] = apart(UUID(value).bytes)
         elif key in _PACKED:
-            head[key] = {table: apart(b64decode(text)) for table, text in value.items()}
+            head[key] = _each(value, lambda text: apart(b64decode(text)))
         else:
             head[key] = value
     options: dict[int, int] = {zstd.CompressionParameter.compression_level: 19}
@@ -62,6 +62,11 @@ def packed(record: Mapping[str, Any], envelope: bytes) -> bytes:
     out = bytearray()
     varint.write(len(frame), out)
     return b"".join([bytes(out), frame, *raw, envelope])
+
+
+def _each(value: Any, made: Callable[[Any], Any]) -> Any:
+    """What is made of a value, or of the values by lake table."""
+    return {table: made(own) for table, own in value.items()} if isinstance(value, dict) else made(value)
 
 
 def unpacked(value: bytes, where: str) -> tuple[dict[str, Any], bytes]:
@@ -88,7 +93,7 @@ def unpacked(value: bytes, where: str) -> tuple[dict[str, Any], bytes]:
             elif key in _IDS:
                 head[key] = str(UUID(bytes=taken(told)))
             elif key in _PACKED:
-                head[key] = {table: b64encode(taken(length)).decode() for table, length in told.items()}
+                head[key] = _each(told, lambda length: b64encode(taken(length)).decode())
     except (zstd.ZstdError, ValueError, IndexError, TypeError, AttributeError) as exc:
         raise CorruptFileError(f"the record of a result in {where} is damaged: {exc}") from exc
     return head, value[at:]

@@ -151,11 +151,11 @@ def parsed(text: str) -> Any:
 
 
 @dataclass(frozen=True, slots=True)
-class TableStats:
-    """Packed statistics of one result's numbers in one lake table: of all its rows and, if kept, by symbol."""
+class RunStats:
+    """Packed statistics of one result's numbers: of all rows of its lake tables, and of some by symbol."""
 
-    whole: bytes
-    by_symbol: bytes | None = None
+    packed: bytes = b""
+    by_symbol: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,8 +180,8 @@ class ResultInfo:
     """Rows per lake table."""
     params: Any = None
     metrics: Any = None
-    stats: Mapping[str, TableStats] = field(default_factory=dict, compare=False, repr=False)
-    """Statistics per lake table, of a result that is to be committed; SQL has them as `run_stats`."""
+    stats: RunStats = field(default_factory=RunStats, compare=False, repr=False)
+    """Statistics of a result that is to be committed; SQL has them as `run_stats`."""
     texts: tuple[str | None, ...] = field(default=(), compare=False, repr=False)
     """The JSON of `tables`, `params` and `metrics` where these slots were left empty."""
 

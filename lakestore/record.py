@@ -13,8 +13,9 @@ from uuid import UUID
 import pyarrow as pa
 
 from lakestore import kept, parquet
+from lakestore.codec import amounts_older
 from lakestore.errors import CorruptFileError
-from lakestore.model import TASK_ID_FIELD, ResultInfo, TableStats
+from lakestore.model import TASK_ID_FIELD, ResultInfo, RunStats
 
 _FIELDS = (
     ("task_id", pa.string(), TASK_ID_FIELD),
@@ -52,13 +53,14 @@ class Row:
         return UUID(self.record.get("batch", self.record["write_id"]))
 
     @property
-    def stats(self) -> dict[str, TableStats]:
-        """The statistics per lake table."""
+    def stats(self) -> RunStats:
+        """The statistics."""
         by_symbol = {table: b64decode(text) for table, text in self.record.get("by_symbol", {}).items()}
-        return {
-            table: TableStats(b64decode(text), by_symbol.get(table))
-            for table, text in self.record.get("stats", {}).items()
-        }
+        told = self.record.get("stats", "")
+        if isinstance(told, dict):
+            older = {table: b64decode(text) for table, text in told.items()}
+            return RunStats(amounts_older.together(older, by_symbol), by_symbol)
+        return RunStats(b64decode(told), by_symbol)
 
 
 def row_of(
@@ -82,11 +84,10 @@ def row_of(
         "tables": dict(info.tables),
         "saved_at": _micros(info.saved_at),
     }
-    if info.stats:
-        record["stats"] = {table: b64encode(each.whole).decode() for table, each in info.stats.items()}
-    by_symbol = {table: each.by_symbol for table, each in info.stats.items() if each.by_symbol is not None}
-    if by_symbol:
-        record["by_symbol"] = {table: b64encode(row).decode() for table, row in by_symbol.items()}
+    if info.stats.packed:
+        record["stats"] = b64encode(info.stats.packed).decode()
+    if info.stats.by_symbol:
+        record["by_symbol"] = {table: b64encode(row).decode() for table, row in info.stats.by_symbol.items()}
     if replaces is not None:
         record["replaces"] = str(replaces)
     if batch is not None:

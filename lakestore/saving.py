@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from lakestore import layout, record, tombstones
 from lakestore.catalog import Catalog
-from lakestore.codec import by_symbol, encode, stats, text
+from lakestore.codec import by_symbol, encode, text
 from lakestore.codec.draft import Draft, read
 from lakestore.codec.encode import Encoded
 from lakestore.codec.known import known
@@ -34,7 +34,7 @@ from lakestore.errors import (
 from lakestore.files import Files, Writing
 from lakestore.home import Home
 from lakestore.identity import Identity, identify, searchable
-from lakestore.model import LakeTable, NewColumn, NewFile, NewResult, ResultInfo, RowSpan, SqlType
+from lakestore.model import LakeTable, NewColumn, NewFile, NewResult, ResultInfo, RowSpan, RunStats, SqlType
 from lakestore.stamp import Stamp
 
 
@@ -337,7 +337,7 @@ def described(
         params=_own(params),
         metrics=_own(metrics),
         # Of rows that are to share files nobody knows yet what they take.
-        stats=by_symbol.added(held, stats.packed(held), stored),
+        stats=by_symbol.made(held, stored) if stored else RunStats(),
     )
 
 

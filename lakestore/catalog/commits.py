@@ -131,14 +131,14 @@ def _insert(conn: Connection, results: Sequence[NewResult], files: Sequence[NewF
 
 
 def insert_stats(conn: Connection, results: Sequence[NewResult]) -> None:
-    """Insert what the results' numbers amount to."""
+    """Insert what the results' numbers amount to by symbol."""
     rows = [
-        (result.info.write_id, table, each.whole, each.by_symbol)
+        (result.info.write_id, table, packed)
         for result in results
-        for table, each in result.info.stats.items()
+        for table, packed in result.info.stats.by_symbol.items()
     ]
     if rows:
-        names = ("write_id", "table", "packed", "by_symbol")
+        names = ("write_id", "table", "by_symbol")
         given = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
         conn.execute(queries()["insert_run_stats"], given)
 
@@ -208,6 +208,7 @@ def result_row(result: NewResult, old: UUID | None) -> dict[str, Any]:
         "replaces": result.replaces or old,
         "saved_at": info.saved_at,
         "tables": json.dumps(dict(info.tables), separators=(",", ":")),
+        "stats": info.stats.packed or None,
         "params": result.params,
         "metrics": result.metrics,
     }

@@ -106,20 +106,21 @@ def _read(conn: Connection, table: LakeTable, files: Sequence[File]) -> tuple[_B
 
     It does where each row is a live result's: a row that the catalog does not know may become one (`sync --adopt`).
     """
-    given = {"table": table.name, "file_ids": [file.number for file in files]}
+    given = {"file_ids": [file.number for file in files]}
     row = conn.execute(queries()["statistics_of"], given, prepare=False, binary=True).fetchone()
     numbers, blobs, lengths, rows = (value or () for value in row or [()] * 4)
     at = {file.number: place for place, file in enumerate(files)}
     owner = np.array([at[number] for number in numbers], np.int64)
-    places, heads, found = stats.entries(bytes(blobs), lengths)
-    field_ids = np.unique(found["field_id"]).tolist()
+    found = stats.read(bytes(blobs), lengths, stats.numbers(table))
+    field_ids = np.unique(found.field_id).tolist()
     # Of each result everything may be, unless its statistics say less.
     low, high = np.full((len(owner), len(field_ids)), -math.inf), np.full((len(owner), len(field_ids)), math.inf)
-    cells = places, np.searchsorted(field_ids, found["field_id"])
-    empty = found["nulls"] == heads
+    cells = found.place, np.searchsorted(field_ids, found.field_id)
+    least, greatest, _ = found.doubles()
+    empty = found.nulls == found.rows
     # NaN is greater than everything.
-    low[cells] = np.where(empty | np.isnan(found["min"]), math.inf, found["min"])
-    high[cells] = np.where(empty, -math.inf, np.where(np.isnan(found["max"]), math.inf, found["max"]))
+    low[cells] = np.where(empty | np.isnan(least), math.inf, least)
+    high[cells] = np.where(empty, -math.inf, np.where(np.isnan(greatest), math.inf, greatest))
     block = _Block(
         [file.path for file in files],
         field_ids,

@@ -127,8 +127,7 @@ def read(
         if not whole:
             conn.execute(q["commit"], prepare=False)
         unpacked = {
-            name: _UNPACK[name](numbers[name].fetchone() or (), _names(tables, bounds), bounds)
-            for name, bounds in wanted.statistics()
+            name: _UNPACK[name](numbers[name].fetchone() or (), tables, bounds) for name, bounds in wanted.statistics()
         }
         made = Snapshot(live, tables, found, unpacked.get(RUN_STATS), unpacked.get(BY_SYMBOL))
         return _only(version), made
@@ -173,29 +172,36 @@ def _ask_stats(conn: Connection, name: str, bounds: Bounds) -> psycopg.Cursor[tu
     return conn.execute(queries()[name], bounds.parameters(), prepare=False, binary=True)
 
 
-def _names(tables: Mapping[str, LakeTable], bounds: Bounds) -> dict[int, str]:
-    """The names, by field id, of the columns that statistics within these bounds are of."""
-    wanted = bounds.column_names
+def _names(tables: Mapping[str, LakeTable], bounds: Bounds) -> dict[int, tuple[str, str]]:
+    """The names of lake table and column, by field id, of the columns that statistics within these bounds are of."""
+    names, own = bounds.table_names, bounds.column_names
     return {
-        column.field_id: column.name
+        column.field_id: (table.name, column.name)
         for table in tables.values()
+        if names is None or table.name in names
         for column in table.columns
-        if wanted is None or column.name in wanted
+        if own is None or column.name in own
     }
 
 
 _KEYS: Final = ("task_id", "strategy", "run_date", "table_name")
 
 
-def _stats(row: Sequence[Any], names: Mapping[int, str], _: Bounds) -> pa.Table:
-    *keys, blobs, lengths, symbols = (value or () for value in row)
-    return stats.unpacked(dict(zip(_KEYS, keys, strict=True)), bytes(blobs), lengths, symbols, names)
+def _stats(row: Sequence[Any], tables: Mapping[str, LakeTable], bounds: Bounds) -> pa.Table:
+    *keys, blobs, lengths = (value or () for value in row)
+    return stats.unpacked(dict(zip(_KEYS[:-1], keys, strict=True)), bytes(blobs), lengths, _names(tables, bounds))
 
 
-def _stats_by_symbol(row: Sequence[Any], names: Mapping[int, str], bounds: Bounds) -> pa.Table:
+def _stats_by_symbol(row: Sequence[Any], tables: Mapping[str, LakeTable], bounds: Bounds) -> pa.Table:
     *keys, whole, whole_lengths, blobs, lengths = (value or () for value in row)
-    rows = dict(zip(_KEYS, keys, strict=True))
-    return by_symbol.unpacked(rows, (bytes(whole), whole_lengths), (bytes(blobs), lengths), names, bounds.symbols)
+    return by_symbol.unpacked(
+        dict(zip(_KEYS, keys, strict=True)),
+        (bytes(whole), whole_lengths),
+        (bytes(blobs), lengths),
+        _names(tables, bounds),
+        {own: table for own, (table, _) in _names(tables, UNBOUNDED).items()},
+        bounds.symbols,
+    )
 
 
 _UNPACK: Final = {RUN_STATS: _stats, BY_SYMBOL: _stats_by_symbol}

@@ -12,7 +12,6 @@ that is alone needs no columns: they are the whole table's.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -20,11 +19,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lakestore.codec import bits, pack, stats, sums
+from lakestore.codec import amounts, bits, pack, stats, sums
+from lakestore.codec.amounts import Amounts, Column, Whole
 from lakestore.codec.bits import Words
 from lakestore.codec.numbers import Ints
 from lakestore.codec.sums import Numbers
-from lakestore.model import LakeTable, TableStats
+from lakestore.model import LakeTable, RunStats
 
 MOST: Final = 64
 """Symbols up to which they are told apart."""
@@ -45,43 +45,45 @@ SCHEMA: Final = stats.SCHEMA.remove(len(stats.SCHEMA) - 1).insert(5, _SYMBOL)
 """Columns of `run_stats_by_symbol` in SQL: in place of `symbols` each has one."""
 
 
-def added(parts: Iterable[stats.Part], whole: Mapping[str, TableStats], stored: int) -> dict[str, TableStats]:
+def made(parts: Iterable[stats.Part], stored: int) -> RunStats:
     """The statistics of a result, with those by symbol of its lake tables that have symbols, as far as there is room.
 
     All of them, with their copies, stay within a hundredth of what the rows take; tables with short ones come first.
 
     Args:
         parts: the rows of a result.
-        whole: what `stats.packed` made of the same rows.
         stored: bytes that they take in files.
     """
-    found = {name: TableStats(each.whole) for name, each in whole.items()}
-    room = int(SHARE * stored) // _COPIES - sum(len(each.whole) for each in whole.values())
-    made = [
+    parts = list(parts)
+    whole = stats.of(parts)
+    packed = amounts.packed(whole, {})
+    # How many symbols there are takes 7 bits of a table then.
+    room = int(SHARE * stored) // _COPIES - len(packed) - len(whole)
+    found = [
         (len(data), table.name, data)
         for table, rows in stats.by_table(parts)
-        if (data := _packed(table, rows, whole[table.name].whole, room)) is not None
+        if (data := _packed(table, rows, whole[table.name], room)) is not None
     ]
-    for size, name, data in sorted(made):
+    kept = {}
+    for size, name, data in sorted(found):
         room -= size
         if room >= 0:
-            found[name] = replace(found[name], by_symbol=data)
-    return found
+            kept[name] = data
+    return RunStats(amounts.packed(whole, {name: data[0] for name, data in kept.items()}) if kept else packed, kept)
 
 
-def _packed(table: LakeTable, parts: Sequence[pack.Rows], whole: bytes, room: int) -> bytes | None:
+def _packed(table: LakeTable, parts: Sequence[pack.Rows], whole: Whole, room: int) -> bytes | None:
     """The packed row of one lake table; None where it has no symbols, too many, or more to say than there is room."""
     column = _column(table)
     if column is None or room <= 0:
         return None
-    _, _, about = stats.parts_of(np.frombuffer(whole, np.uint8), np.array([len(whole)]))
     _, found = stats.merged(parts, [column])
     if not found or found[0][1].null_count or not pa.types.is_string(found[0][1].type):
         return None
     encoded = found[0][1].dictionary_encode()
     count = len(encoded.dictionary)
     # A symbol and column takes a byte and more.
-    if not 0 < count <= MOST or not 0 < len(about) * count <= room:
+    if not 0 < count <= MOST or not 0 < len(whole.columns) * count <= room:
         return None
     names = sorted(encoded.dictionary.to_pylist())
     ranks = pc.index_in(encoded.dictionary, value_set=pa.array(names, pa.string())).to_numpy().astype(np.uint8)
@@ -90,10 +92,10 @@ def _packed(table: LakeTable, parts: Sequence[pack.Rows], whole: bytes, room: in
     out = bits.Writer()
     head = bytearray([count, out.put(symbols.rows), out.put(np.array([len(text) for text in texts]))])
     if count > 1:
-        _, columns = stats.merged(parts, frozenset(about[:, 0].tolist()))
-        for (_, array), entry in zip(columns, about, strict=True):
+        _, columns = stats.merged(parts, frozenset(each.field_id for each in whole.columns))
+        for (_, array), each in zip(columns, whole.columns, strict=True):
             out.pad()
-            head += symbols.put(array, entry, out)
+            head += symbols.put(array, each, out)
     return bytes(head) + out.to_bytes() + b"".join(texts)
 
 
@@ -105,16 +107,18 @@ def unpacked(
     rows: Mapping[str, Sequence[Any]],
     whole: Blobs,
     packed: Blobs,
-    names: Mapping[int, str],
+    names: stats.Names,
+    tables: Mapping[int, str],
     symbols: Collection[str] | None = None,
 ) -> pa.Table:
     """The rows of `run_stats_by_symbol`.
 
     Args:
         rows: `task_id`, `strategy`, `run_date` and `table_name` of each packed row.
-        whole: the packed rows of the whole tables.
-        packed: those by symbol of the same ones.
-        names: the columns' names by field id; others are left out.
+        whole: the packed rows of the same results as wholes.
+        packed: those by symbol of these tables.
+        names: columns by field id; others are left out.
+        tables: the lake table of each column by field id.
         symbols: the only ones that are wanted.
     """
     made = [SCHEMA.empty_table()]
@@ -128,7 +132,7 @@ def unpacked(
             sizes = np.asarray(lengths[block], np.int64)
             start, places[which] = places[which], places[which] + int(sizes.sum())
             cut.append((data[start : places[which]], sizes))
-        made.append(_unpacked(keys, cut[0], cut[1], names, wanted))
+        made.append(_unpacked(keys, cut[0], cut[1], names, tables, wanted))
     return pa.concat_tables(made)
 
 
@@ -136,15 +140,17 @@ def _unpacked(
     keys: Mapping[str, pa.Array],
     whole: tuple[bytes, Ints],
     packed: tuple[bytes, Ints],
-    names: Mapping[int, str],
+    names: stats.Names,
+    tables: Mapping[int, str],
     wanted: pa.Array | None,
 ) -> pa.Table:
-    of, _, given = stats.parts_of(np.frombuffer(whole[0], np.uint8), whole[1])
+    given = _of_tables(stats.read(whole[0], whole[1].tolist()), keys["table_name"], tables)
+    of = given.place
     held = _Held(*packed, of)
     symbol_rows, texts = held.symbols()
     widths, begins = held.columns()
     # Each column of each symbol, and the packed row and the symbol that it is of.
-    column = np.flatnonzero(np.isin(given[:, 0], list(names)))
+    column = np.flatnonzero(np.isin(given.field_id, list(names)))
     place, nth = _runs(held.counts[of[column]])
     column = column[place]
     symbol = (np.cumsum(held.counts) - held.counts)[of[column]] + nth
@@ -158,32 +164,38 @@ def _unpacked(
     for width in widths[column].T:
         numbers.append(bits.read(held.raw, at + nth * width, width))
         at = at + count * width
-    given = given[column]
-    nulls = np.where(count == 1, given[:, 1], numbers[3]).astype(np.int64)
+    given = given.only(column)
+    nulls = np.where(count == 1, given.nulls, numbers[3]).astype(np.int64)
     valid = symbol_rows[symbol] - nulls
-    least, greatest, total = (stats.integers_of(part) for part in given.T[3:])
     low, high, above = (part.astype(np.int64) for part in numbers[:3])
-    integers = (least + low, greatest - high, np.where(count == 1, total, valid * (least + low) + above))
-    scales = stats.scales_of(given)
-    as_the_whole = (count == 1) & (given[:, 2] == sums.DOUBLES)
-    are_doubles = widths[column, 0] == _WIDE
+    total = np.where(count == 1, given.total, valid * (given.least + low) + above)
+    integers = (given.least + low, given.greatest - high, total)
+    are_doubles = given.scale == sums.DOUBLES
+    ten = 10.0 ** np.where(are_doubles, 0, given.scale)
+    as_the_whole = (count == 1) & are_doubles
+    apart = widths[column, 0] == _WIDE
     found = {
-        name: np.select(
-            [as_the_whole, are_doubles],
-            [stats.doubles_of(given[:, 3 + place]), numbers[place].view(np.float64)],
-            integers[place] / scales,
+        name: np.select([as_the_whole, apart], [wholes, number.view(np.float64)], integer / ten)
+        for name, wholes, number, integer in zip(
+            ("min", "max", "sum"), given.doubles(), numbers[:3], integers, strict=True
         )
-        for place, name in enumerate(("min", "max", "sum"))
     }
     made = {
         **{name: values.take(pa.array(row)) for name, values in keys.items()},
-        "column_name": stats.named(given[:, 0], names),
+        "column_name": stats.named(given.field_id, names)[1],
         "symbol": texts.take(pa.array(symbol)),
         "rows": pa.array(symbol_rows[symbol]),
         "nulls": pa.array(nulls),
         **{name: pa.array(values, pa.float64(), mask=valid == 0) for name, values in found.items()},
     }
     return pa.table([made[name] for name in SCHEMA.names], schema=SCHEMA)
+
+
+def _of_tables(given: Amounts, wanted: pa.Array, tables: Mapping[int, str]) -> Amounts:
+    """The columns that are of the table that is wanted of their packed row."""
+    ids, where = np.unique(given.field_id, return_inverse=True)
+    own = pa.array([tables.get(each) for each in ids.tolist()], pa.string()).take(pa.array(where))
+    return given.only(pc.equal(own, wanted.take(pa.array(given.place))).fill_null(False).to_numpy(zero_copy_only=False))
 
 
 class _Held:
@@ -258,11 +270,11 @@ class _Symbols:
         self._order = np.argsort(codes, kind="stable")
         self.rows = np.bincount(codes, minlength=count)
 
-    def put(self, array: pa.Array, whole: Words, out: bits.Writer) -> bytes:
+    def put(self, array: pa.Array, whole: Column, out: bits.Writer) -> bytes:
         """Append what a column's values of each symbol amount to, and return the widths.
 
         Args:
-            whole: what stands of the column in the packed row of the whole table.
+            whole: what the whole column amounts to.
         """
         order, counts = self._order, self.rows
         if array.null_count:
@@ -285,12 +297,11 @@ def _doubles(found: Numbers) -> list[Words]:
     return [np.array(part, np.float64).view(np.uint64) for part in found.doubles().parts()]
 
 
-def _offsets(found: Numbers, whole: Words, counts: Sequence[int]) -> list[Ints] | None:
+def _offsets(found: Numbers, whole: Column, counts: Sequence[int]) -> list[Ints] | None:
     """Least and greatest values and sums as they are packed; None where they must be doubles."""
-    if sums.DOUBLES in (found.scale, int(whole[2])):
+    if sums.DOUBLES in (found.scale, whole.scale):
         return None
-    least, greatest, _ = stats.integers_of(whole[3:]).tolist()
     above = [total - count * low for total, count, low in zip(found.total, counts, found.least, strict=True)]
     if max(above) >= 1 << bits.REACH:
         return None
-    return [np.array(found.least) - least, greatest - np.array(found.greatest), np.array(above)]
+    return [np.array(found.least) - whole.least, whole.greatest - np.array(found.greatest), np.array(above)]

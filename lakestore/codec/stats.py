@@ -1,15 +1,8 @@
-"""Statistics of one result's numbers: made of its columns at a save, packed as one row a lake table.
-
-A packed row is a run of variable-length integers (LEB128): the number of rows, then for each column of numbers its
-field id, its nulls, a scale, and smallest value, largest value and sum as zigzag integers over ten to the scale. Where
-these would not be exact the scale is 255 and the three are doubles, their bytes reversed so that round ones are short.
-A zero may stand at the end: no packed row has the length of one in the older form, the number of rows (uint64), then 32
-bytes a column: field id, nulls (uint32) and three doubles. NaN counts as SQL counts it: as the largest.
-"""
+"""Statistics of one result's numbers: made of its columns at a save, packed as one row (`amounts`). NaN counts as SQL
+counts it: as the largest."""
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -17,13 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from lakestore import parquet, varint
-from lakestore.codec import pack, sums
-from lakestore.model import LakeTable, TableStats
-
-_HEAD: Final = np.dtype("<u8")
-_ENTRY: Final = np.dtype([("field_id", "<u4"), ("nulls", "<u4"), ("min", "<f8"), ("max", "<f8"), ("sum", "<f8")])
-_PARTS: Final = 6
+from lakestore import parquet
+from lakestore.codec import amounts, amounts_older, bits, pack, sums
+from lakestore.codec.amounts import Amounts, Column, Whole
+from lakestore.model import LakeTable
 
 SCHEMA: Final = pa.schema(
     {
@@ -45,11 +35,17 @@ SCHEMA: Final = pa.schema(
 
 Part = tuple[LakeTable, pack.Rows]
 """Rows that a result has in a lake table; of one table there may be several, of several strategies."""
+Names = Mapping[int, tuple[str, str]]
+"""Of columns, by field id, the names of the lake table and of the column."""
 
 
-def packed(parts: Iterable[Part]) -> dict[str, TableStats]:
-    """A packed row for each lake table of a result; what several strategies have of it counts together."""
-    return {table.name: TableStats(_packed(*merged(rows, numbers(table)))) for table, rows in by_table(parts)}
+def of(parts: Iterable[Part]) -> dict[str, Whole]:
+    """What the numbers of each lake table of a result amount to; what several strategies have of it counts together."""
+    found = {}
+    for table, rows in by_table(parts):
+        count, columns = merged(rows, numbers(table))
+        found[table.name] = Whole(count, [_column(own, array) for own, array in columns])
+    return found
 
 
 def by_table(parts: Iterable[Part]) -> list[tuple[LakeTable, list[pack.Rows]]]:
@@ -66,155 +62,83 @@ def numbers(table: LakeTable) -> frozenset[int]:
 
 
 def merged(parts: Sequence[pack.Rows], wanted: Collection[int]) -> tuple[int, list[tuple[int, pa.Array]]]:
-    """The number of rows of the parts together, and their columns of these field ids."""
+    """The number of rows of the parts together, and their columns of these field ids, by field id."""
     counts = [part.count for part in parts]
     held = [[pair for pair in part.columns if parquet.field_id(pair[0]) in wanted] for part in parts]
-    return sum(counts), [(parquet.field_id(field), array) for field, array in pack.merged(held, counts)]
-
-
-def _packed(rows: int, columns: Iterable[tuple[int, pa.Array]]) -> bytes:
-    out = bytearray()
-    varint.write(rows, out)
-    for field_id, array in columns:
-        varint.write(field_id, out)
-        varint.write(array.null_count, out)
-        for number in _of(array):
-            varint.write(number, out)
-    return bytes(out) + (b"\0" if len(out) % _ENTRY.itemsize == _HEAD.itemsize else b"")
+    columns = [(parquet.field_id(field), array) for field, array in pack.merged(held, counts)]
+    return sum(counts), sorted(columns, key=lambda column: column[0])
 
 
 _NUMBERS: Final = frozenset({"BIGINT", "DOUBLE"})
 
 
-def _of(array: pa.Array) -> tuple[int, int, int, int]:
-    """Scale, smallest and largest value and sum of a column as they are packed; zeros for what no value has."""
+def _column(field_id: int, array: pa.Array) -> Column:
+    """What a column amounts to; zeros for what no value has."""
     valid = array.drop_null()
     if not len(valid):
-        return 0, 0, 0, 0
+        return Column(field_id, array.null_count, 0, 0, 0, 0)
     found = sums.of(valid, np.zeros(1, np.int64))
-    three = (found.least[0], found.greatest[0], found.total[0])
-    if found.scale == sums.DOUBLES:
-        first, second, third = (int.from_bytes(struct.pack("<d", value), "big") for value in three)
-    else:
-        first, second, third = (varint.zigzag(int(value)) for value in three)
-    return found.scale, first, second, third
+    return Column(field_id, array.null_count, found.scale, found.least[0], found.greatest[0], found.total[0])
 
 
-def unpacked(
-    rows: Mapping[str, Sequence[Any]],
-    blobs: bytes,
-    lengths: Sequence[int],
-    symbols: Sequence[int | None],
-    names: Mapping[int, str],
-) -> pa.Table:
+def unpacked(rows: Mapping[str, Sequence[Any]], blobs: bytes, lengths: Sequence[int], names: Names) -> pa.Table:
     """The rows of `run_stats`.
 
     Args:
-        rows: `task_id`, `strategy`, `run_date` and `table_name` of each packed row.
+        rows: `task_id`, `strategy` and `run_date` of each packed row.
         blobs: the packed rows behind each other, `lengths` their bytes.
-        symbols: how many symbols each is known by, None where that is not kept.
-        names: the columns' names by field id; others are left out.
+        names: columns by field id; others are left out.
     """
     if not lengths:
         return SCHEMA.empty_table()
-    places, heads, found = entries(blobs, lengths)
-    known = np.isin(found["field_id"], list(names))
-    heads, found, place = heads[known], found[known], pa.array(places[known])
-    empty = heads == found["nulls"]
+    found = read(blobs, lengths, names)
+    place = pa.array(found.place)
+    empty = found.rows == found.nulls
+    table_name, column_name = named(found.field_id, names)
     columns = {
         **{name: pa.array(values, SCHEMA.field(name).type).take(place) for name, values in rows.items()},
-        "column_name": named(found["field_id"], names),
-        "rows": pa.array(heads),
-        "nulls": pa.array(found["nulls"].astype(np.int64)),
-        **{name: pa.array(found[name], pa.float64(), mask=empty) for name in ("min", "max", "sum")},
-        "symbols": pa.array(symbols, pa.int64()).take(place),
+        "table_name": table_name,
+        "column_name": column_name,
+        "rows": pa.array(found.rows),
+        "nulls": pa.array(found.nulls),
+        **{
+            name: pa.array(values, pa.float64(), mask=empty)
+            for name, values in zip(("min", "max", "sum"), found.doubles(), strict=True)
+        },
+        "symbols": pa.array(found.symbols, mask=found.symbols == 0),
     }
     return pa.table([columns[name] for name in SCHEMA.names], schema=SCHEMA)
 
 
-def named(field_ids: npt.NDArray[Any], names: Mapping[int, str]) -> pa.Array:
-    """The columns' names of these field ids."""
+def named(field_ids: npt.NDArray[Any], names: Names) -> tuple[pa.Array, pa.Array]:
+    """The names of these columns: of their tables, and their own."""
     ids, where = np.unique(field_ids, return_inverse=True)
-    return pa.array([names[each] for each in ids.tolist()], pa.string()).take(pa.array(where))
+    both = [names[each] for each in ids.tolist()]
+    places = pa.array(where)
+    table, column = (pa.array([each[part] for each in both], pa.string()).take(places) for part in (0, 1))
+    return table, column
 
 
-_Entries = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[Any]]
-"""Of each column of each packed row: the row it is of, that one's number of rows, and the entry itself."""
-
-
-def entries(blobs: bytes, lengths: Sequence[int]) -> _Entries:
-    """What packed rows of both forms say; their order is that of the packed rows.
+def read(blobs: bytes, lengths: Sequence[int], wanted: Collection[int] | None = None) -> Amounts:
+    """What packed rows of every form say; their order is that of the packed rows.
 
     Args:
         lengths: of the packed rows; one of length 0 says nothing.
+        wanted: the field ids that are asked for.
     """
     sizes = np.asarray(lengths, np.int64)
-    raw = np.frombuffer(blobs, np.uint8)
-    older = sizes % _ENTRY.itemsize == _HEAD.itemsize
-    newer = ~older & (sizes > 0)
-    is_older = np.repeat(older, sizes)
-    of_old, heads_of_old, old = _unpacked_old(raw[is_older], sizes[older])
-    of_new, heads_of_new, new = _unpacked(raw[~is_older], sizes[newer])
-    places = np.concatenate([np.flatnonzero(older)[of_old], np.flatnonzero(newer)[of_new]])
-    order = np.argsort(places, kind="stable")
-    return places[order], np.concatenate([heads_of_old, heads_of_new])[order], np.concatenate([old, new])[order]
-
-
-def _unpacked(raw: npt.NDArray[np.uint8], sizes: npt.NDArray[np.int64]) -> _Entries:
-    of, heads, parts = parts_of(raw, sizes)
-    entries = np.empty(len(of), _ENTRY)
-    entries["field_id"], entries["nulls"] = parts[:, 0], parts[:, 1]
-    are_doubles = parts[:, 2] == sums.DOUBLES
-    scales = scales_of(parts)
-    for name, part in zip(("min", "max", "sum"), parts.T[3:], strict=True):
-        entries[name] = np.where(are_doubles, doubles_of(part), integers_of(part) / scales)
-    return of, heads, entries
-
-
-Parts = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.uint64]]
-"""Of each column of each packed row of the present form: the row it is of, that one's number of rows, and its six
-numbers as they stand."""
-
-
-def parts_of(raw: npt.NDArray[np.uint8], sizes: npt.NDArray[np.int64]) -> Parts:
-    """What stands in packed rows of these sizes behind each other."""
-    if not len(sizes):
-        return np.empty(0, np.int64), np.empty(0, np.int64), np.empty((0, _PARTS), np.uint64)
-    last = raw < 128
-    ends = np.flatnonzero(last)
-    starts = np.concatenate([[0], ends[:-1] + 1])
-    shifts = 7 * (np.arange(len(raw)) - np.repeat(starts, ends - starts + 1))
-    numbers = np.add.reduceat((raw & 127).astype(np.uint64) << shifts.astype(np.uint64), starts)
-    # How many numbers each packed row has: the first is its number of rows, a zero may be left over.
-    many = np.add.reduceat(last.astype(np.int64), np.cumsum(sizes) - sizes)
-    firsts = np.cumsum(many) - many
-    columns = (many - 1) // _PARTS
-    of = np.repeat(np.arange(len(sizes)), columns)
-    within = np.arange(len(of)) - np.repeat(np.cumsum(columns) - columns, columns)
-    parts = numbers[(firsts[of] + 1 + _PARTS * within)[:, None] + np.arange(_PARTS)]
-    return of, numbers[firsts][of].astype(np.int64), parts
-
-
-def integers_of(part: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
-    """The integers that stand as zigzags."""
-    whole: npt.NDArray[np.int64] = (part >> np.uint64(1)).astype(np.int64) ^ -(part & np.uint64(1)).astype(np.int64)
-    return whole
-
-
-def doubles_of(part: npt.NDArray[np.uint64]) -> npt.NDArray[np.float64]:
-    """The doubles that stand with their bytes reversed."""
-    return part.astype(">u8").view("<f8")
-
-
-def scales_of(parts: npt.NDArray[np.uint64]) -> npt.NDArray[np.float64]:
-    """What the integers of each column are divided by."""
-    scales: npt.NDArray[np.float64] = 10.0 ** np.where(parts[:, 2] == sums.DOUBLES, 0, parts[:, 2]).astype(np.float64)
-    return scales
-
-
-def _unpacked_old(raw: npt.NDArray[np.uint8], sizes: npt.NDArray[np.int64]) -> _Entries:
-    is_head = np.zeros(len(raw), bool)
     starts = np.cumsum(sizes) - sizes
-    is_head[(starts[:, None] + np.arange(_HEAD.itemsize)).ravel()] = True
-    of = np.repeat(np.arange(len(sizes)), (sizes - _HEAD.itemsize) // _ENTRY.itemsize)
-    return of, raw[is_head].view(_HEAD).astype(np.int64)[of], raw[~is_head].view(_ENTRY)
+    padded = blobs + bytes(bits.PADDING)
+    is_older = (np.frombuffer(padded, np.uint8)[starts] == 0) & (sizes > 0)
+    newer = np.flatnonzero(~is_older & (sizes > 0))
+    found = amounts.unpacked(padded, starts[newer], wanted)
+    found = found._replace(place=newer[found.place])
+    if not is_older.any():
+        return found
+    older = np.flatnonzero(is_older)
+    more = amounts_older.unpacked(blobs, starts[older].tolist(), sizes[older].tolist())
+    if wanted is not None:
+        more = more.only(np.isin(more.field_id, list(wanted)))
+    more = more._replace(place=older[more.place])
+    both = Amounts(*(np.concatenate(pair) for pair in zip(found, more, strict=True)))
+    return both.only(np.argsort(both.place, kind="stable"))

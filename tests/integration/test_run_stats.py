@@ -14,7 +14,7 @@ import pytest
 import lakestore
 from lakestore import Item, Lake, maintenance, record
 from lakestore.layout import RESULTS
-from lakestore.model import TableStats
+from lakestore.model import RunStats
 from lakestore.parquet import from_buffer
 
 NAN, INF = math.nan, math.inf
@@ -102,8 +102,8 @@ def test_the_results_file_holds_the_same_statistics(lake: Lake, dsn: str) -> Non
     [file] = lake.files(RESULTS)
     [row] = record.rows(from_buffer((lake.root / file.path).read_bytes(), file.path), file.path)
     with psycopg.connect(dsn) as conn:
-        found = conn.execute("SELECT table_name, packed, by_symbol FROM run_stats").fetchall()
-    assert row.stats == {table: TableStats(*packed) for table, *packed in found} == dict(info.stats)
+        [(packed,)] = conn.execute("SELECT stats FROM backtest_results").fetchall()
+    assert row.stats == RunStats(packed) == info.stats
 
 
 def test_statistics_are_bounded_like_results(lake: Lake) -> None:

@@ -12,7 +12,7 @@ import pytest
 from lakestore import parquet
 from lakestore.codec import by_symbol, fit, stats
 from lakestore.codec.pack import Rows
-from lakestore.model import Column, LakeTable, TableStats
+from lakestore.model import Column, LakeTable, RunStats
 
 SYMBOLS = ["b", "ä/ö", "b", "", "b"]
 COLUMNS = {
@@ -53,20 +53,21 @@ def part(names: list[str], symbols: list[str | None], called: str = "Pair") -> s
     return table, Rows("a", len(symbols), [(parquet.field(called, pa.string(), 9), pa.array(symbols)), *held])
 
 
-def made(parts: list[stats.Part], stored: int = PLENTY) -> TableStats:
-    return by_symbol.added(parts, stats.packed(parts), stored)["t"]
+def made(parts: list[stats.Part], stored: int = PLENTY) -> RunStats:
+    return by_symbol.made(parts, stored)
 
 
-def unpacked(each: list[TableStats], names: list[str], **wanted: Any) -> dict[tuple[str, str, str], tuple[Any, ...]]:
-    rows = {name: ["x"] * len(each) for name in ("strategy", "table_name")} | {"run_date": [0] * len(each)}
+def unpacked(each: list[RunStats], names: list[str], **wanted: Any) -> dict[tuple[str, str, str], tuple[Any, ...]]:
+    rows = {"strategy": ["x"] * len(each), "table_name": ["t"] * len(each), "run_date": [0] * len(each)}
     rows["task_id"] = [str(place) for place in range(len(each))]
-    whole = [one.whole for one in each]
-    packed = [one.by_symbol or b"" for one in each]
+    whole = [one.packed for one in each]
+    packed = [one.by_symbol["t"] for one in each]
     table = by_symbol.unpacked(
         rows,
         (b"".join(whole), list(map(len, whole))),
         (b"".join(packed), list(map(len, packed))),
-        {16 + i: name for i, name in enumerate(names)},
+        {16 + i: ("t", name) for i, name in enumerate(names)},
+        {16 + i: "t" for i in range(len(COLUMNS))},
         **wanted,
     )
     return {
@@ -89,7 +90,7 @@ def test_what_is_unpacked_was_packed(many: int) -> None:
 def test_one_symbol_has_what_the_whole_table_has(monkeypatch: pytest.MonkeyPatch) -> None:
     names = list(COLUMNS)
     one, several = made([part(names, ["x"] * 5)]), made([part(names, list(SYMBOLS))])
-    assert one.by_symbol == b"\x01\x03\x01" + bytes([5 | 1 << 3]) + b"x"
+    assert one.by_symbol["t"] == b"\x01\x03\x01" + bytes([5 | 1 << 3]) + b"x"
     # Packed rows of both kinds, over the end of a block.
     monkeypatch.setattr(by_symbol, "_BLOCK", 2)
     found = unpacked([one, several, one], names)
@@ -120,19 +121,25 @@ def test_rows_without_a_symbol_or_of_too_many_have_none(symbols: list[str | None
     table, rows = part([], symbols)
     numbers = (parquet.field("n", pa.int64(), 16), pa.array(range(len(symbols))))
     table = LakeTable("t", '"t"', (Column(16, None, '"n"', "n", "BIGINT"), *table.columns))
-    assert made([(table, Rows("a", len(symbols), [*rows.columns, numbers]))]).by_symbol is None
+    assert made([(table, Rows("a", len(symbols), [*rows.columns, numbers]))]).by_symbol == {}
 
 
 def test_another_name_is_no_symbol() -> None:
-    assert made([part(["prices"], list(SYMBOLS), "ticker")]).by_symbol is None
-    assert made([part(["prices"], list(SYMBOLS), "SYMBOL")]).by_symbol is not None
+    assert made([part(["prices"], list(SYMBOLS), "ticker")]).by_symbol == {}
+    assert made([part(["prices"], list(SYMBOLS), "SYMBOL")]).by_symbol.keys() == {"t"}
 
 
 def test_statistics_take_a_hundredth_or_are_not_kept_by_symbol() -> None:
     parts = [part(["prices", "whole"], list(SYMBOLS))]
-    packed = made(parts)
-    assert packed.by_symbol is not None
-    just = 200 * (len(packed.whole) + len(packed.by_symbol))
+    packed, plain = made(parts), made(parts, 0)
+    assert packed.by_symbol.keys() == {"t"} and plain.by_symbol == {}
+    just = 200 * (len(plain.packed) + 1 + len(packed.by_symbol["t"]))
+    assert 200 * (len(packed.packed) + len(packed.by_symbol["t"])) <= just
     assert made(parts, just) == packed
-    assert made(parts, just - 100) == TableStats(packed.whole)
-    assert made(parts, 0) == TableStats(packed.whole)
+    assert made(parts, just - 200) == plain
+
+
+def test_columns_stand_by_their_field_ids_whatever_their_order() -> None:
+    table, rows = part(["prices", "whole"], list(SYMBOLS))
+    [(one, two)] = [(made([(table, rows)]), made([(table, Rows("a", rows.count, rows.columns[::-1]))]))]
+    assert one == two

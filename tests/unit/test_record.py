@@ -12,7 +12,7 @@ import pytest
 
 from lakestore import kept, parquet, record
 from lakestore.errors import CorruptFileError
-from lakestore.model import Fidelity, ResultInfo, TableStats
+from lakestore.model import Fidelity, ResultInfo, RunStats
 
 _ID = UUID("01a210d5-dc55-74dd-845d-66569c7011b5")
 _OTHER = UUID("01a210d5-dfde-750a-abd2-376b6b1d915a")
@@ -47,7 +47,7 @@ def _row(*, full: bool) -> record.Row:
         write_id=_ID,
         saved_at=datetime(2024, 5, 7, tzinfo=UTC),
         tables={"trades": 2, "signals": 0},
-        stats={"trades": TableStats(bytes(range(200)), b"\1by symbol"), "signals": TableStats(b"")} if full else {},
+        stats=RunStats(bytes(range(200)), {"trades": b"\1by symbol"}) if full else RunStats(),
     )
     replaces, batch = (_OTHER, _OTHER) if full else (None, None)
     return record.row_of(info, b"LSE2 and so on", replaces=replaces, batch=batch, zone_assumed=full)

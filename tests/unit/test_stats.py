@@ -1,18 +1,24 @@
-"""Packed statistics: what is unpacked is what was packed, in the present form and in the older one."""
+"""Packed statistics: what is unpacked is what was packed, in the present form and in the older ones."""
 
 from __future__ import annotations
 
 import math
 import struct
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lakestore import parquet
-from lakestore.codec import fit, stats
+from lakestore.codec import amounts, amounts_older, fit, stats, sums
+from lakestore.codec.amounts import Whole
 from lakestore.codec.pack import Rows
-from lakestore.model import Column, LakeTable
+from lakestore.model import FIRST_FIELD_ID, Column, LakeTable
+from tests.older_stats import first_form, second_form
 
 _COLUMNS = {
     "prices": fit.decimals_of(np.array([1050, -3, 7]), 2, pa.array([1, 2, 3])),
@@ -26,21 +32,17 @@ _COLUMNS = {
 def _packed(names: list[str]) -> tuple[bytes, dict[int, str]]:
     table = LakeTable("t", '"t"', tuple(Column(16 + i, None, f'"{n}"', n, "DOUBLE") for i, n in enumerate(names)))
     columns = [(parquet.field(n, _COLUMNS[n].type, 16 + i), _COLUMNS[n]) for i, n in enumerate(names)]
-    return stats.packed([(table, Rows("a", 3, columns))])["t"].whole, {16 + i: n for i, n in enumerate(names)}
+    whole = stats.of([(table, Rows("a", 3, columns))])
+    return amounts.packed(whole, {}), {16 + i: n for i, n in enumerate(names)}
 
 
 def _unpacked(packed: list[bytes], names: dict[int, str]) -> list[tuple[object, ...]]:
-    rows = {name: ["x"] * len(packed) for name in ("task_id", "strategy", "table_name")} | {
-        "run_date": [0] * len(packed)
-    }
+    rows = {"strategy": ["x"] * len(packed), "run_date": [0] * len(packed)}
     rows["task_id"] = [str(place) for place in range(len(packed))]
-    table = stats.unpacked(rows, b"".join(packed), list(map(len, packed)), [None] * len(packed), names)
-    shown = ["task_id", "column_name", "rows", "nulls", "min", "max", "sum"]
+    columns = {own: ("t", name) for own, name in names.items()}
+    table = stats.unpacked(rows, b"".join(packed), list(map(len, packed)), columns)
+    shown = ["task_id", "column_name", "rows", "nulls", "min", "max", "sum", "symbols"]
     return [tuple(row[name] for name in shown) for row in table.to_pylist()]
-
-
-def _older(rows: int, *entries: tuple[int, int, float, float, float]) -> bytes:
-    return struct.pack("<Q", rows) + b"".join(struct.pack("<IIddd", *entry) for entry in entries)
 
 
 @pytest.mark.parametrize("many", range(len(_COLUMNS) + 1))
@@ -52,30 +54,88 @@ def test_what_is_unpacked_was_packed(many: int) -> None:
         "wide": (3, 0, -1.0, math.nextafter(2.0**62, math.inf), float(2**53 + 2**62 - 1)),
         "none": (3, 3, None, None, None),
     }
-    found = {row[1]: row[2:] for row in _unpacked([_packed(names)[0]], _packed(names)[1])}
+    found = {row[1]: row[2:7] for row in _unpacked([_packed(names)[0]], _packed(names)[1])}
     assert found.keys() == set(names)
     if "long" in found:
         assert found.pop("long") == pytest.approx((3, 0, -0.0, math.nan, math.nan), nan_ok=True)
     assert found == {name: expected[name] for name in found}
 
 
-def test_rows_of_the_older_form_stand_among_those_of_the_present_one() -> None:
+_EXACT = 2**53 - 1
+
+
+@st.composite
+def _column(draw: st.DrawFn, field_id: int, rows: int) -> amounts.Column:
+    nulls = draw(st.integers(0, rows))
+    if draw(st.booleans()):
+        return amounts.Column(field_id, nulls, sums.DOUBLES, *draw(st.tuples(*[st.floats()] * 3)))
+    least = draw(st.integers(-_EXACT, _EXACT))
+    greatest = draw(st.integers(least, _EXACT))
+    low, high = ((rows - nulls) * each for each in (least, greatest))
+    # A sum that is no exact double makes doubles of all three.
+    if low > _EXACT or high < -_EXACT:
+        return amounts.Column(field_id, nulls, sums.DOUBLES, float(least), float(greatest), float(low))
+    total = draw(st.integers(max(low, -_EXACT), min(high, _EXACT)))
+    return amounts.Column(field_id, nulls, draw(st.integers(0, 18)), least, greatest, total)
+
+
+@st.composite
+def _result(draw: st.DrawFn) -> tuple[dict[str, Whole], dict[str, int]]:
+    tables = {}
+    for name in draw(st.lists(st.sampled_from("abcd"), unique=True)):
+        rows = draw(st.integers(0, 2**33))
+        ids = sorted(draw(st.sets(st.integers(FIRST_FIELD_ID, 300) | st.integers(2**30, 2**31 - 1), max_size=4)))
+        tables[name] = Whole(rows, [draw(_column(own, rows)) for own in ids])
+    kept = draw(st.sets(st.sampled_from(sorted(tables)))) if tables else set()
+    return tables, {name: draw(st.integers(1, 64)) for name in kept}
+
+
+def _expected(results: Sequence[tuple[dict[str, Whole], dict[str, int]]]) -> list[Any]:
+    def bits(column: amounts.Column) -> list[int]:
+        if column.scale == sums.DOUBLES:
+            return [struct.unpack("<q", struct.pack("<d", value))[0] for value in column[3:]]
+        return [int(value) for value in column[3:]]
+
+    return [
+        (place, whole.rows, symbols.get(name, 0), *column[:3], *bits(column))
+        for place, (tables, symbols) in enumerate(results)
+        for name, whole in sorted(tables.items(), key=lambda item: [c.field_id for c in item[1].columns[:1]])
+        for column in whole.columns
+    ]
+
+
+@given(st.lists(_result(), max_size=4), st.sets(st.integers(FIRST_FIELD_ID, 300)))
+def test_every_column_of_every_result_comes_back(results: Any, wanted: set[int]) -> None:
+    # Each field id is of one table.
+    results = [
+        ({n: w for n, w in tables.items() if not any(_shares(w, v) for m, v in tables.items() if m < n)}, symbols)
+        for tables, symbols in results
+    ]
+    packed = [amounts.packed(tables, symbols) for tables, symbols in results]
+    blobs, lengths = b"".join(packed), list(map(len, packed))
+    found = list(zip(*map(np.ndarray.tolist, stats.read(blobs, lengths)), strict=True))
+    assert found == _expected(results)
+    some = list(zip(*map(np.ndarray.tolist, stats.read(blobs, lengths, wanted)), strict=True))
+    assert some == [row for row in found if row[3] in wanted]
+
+
+def _shares(one: Whole, other: Whole) -> bool:
+    return bool({c.field_id for c in one.columns} & {c.field_id for c in other.columns})
+
+
+def test_rows_of_the_older_forms_stand_among_those_of_the_present_one() -> None:
     new, names = _packed(["prices", "whole"])
-    old = _older(5, (16, 1, 0.5, 1.5, 2.25), (17, 5, math.nan, math.nan, math.nan))
-    found = _unpacked([old, new, _older(9), new], names)
-    assert [row[:2] for row in found] == [(task, name) for task in ("0", "1", "3") for name in ("prices", "whole")]
-    assert found[:2] == [("0", "prices", 5, 1, 0.5, 1.5, 2.25), ("0", "whole", 5, 5, None, None, None)]
-    assert found[2][2:] == found[4][2:] == (3, 0, -0.03, 10.5, 10.54)
-
-
-def test_no_packed_row_has_a_length_of_the_older_form() -> None:
-    # Field ids of every width make rows of every length.
-    lengths = set()
-    for shift in range(32):
-        column = Column(1 << shift % 28, None, '"n"', "n", "BIGINT")
-        values = pa.array([2 ** min(shift, 52)])
-        rows = Rows("a", 1, [(parquet.field("n", pa.int64(), column.field_id), values)] * (1 + shift % 5))
-        packed = stats.packed([(LakeTable("t", '"t"', (column,)), rows)])["t"].whole
-        lengths.add(len(packed) % 32)
-        assert len(packed) % 32 != 8
-    assert len(lengths) > 8
+    first = first_form(5, (16, 1, 0.5, 1.5, 2.25), (17, 5, math.nan, math.nan, math.nan))
+    second = second_form(7, (17, 0, 2, -150, 250, 100), (16, 2, sums.DOUBLES, -0.0, 1e300, math.inf))
+    one = amounts_older.together({"b": first, "a": second}, {"a": b"\3 symbols"})
+    two = amounts_older.together({"t": first_form(9), "u": second_form(4)}, {})
+    found = _unpacked([one, new, b"", two, new], names)
+    assert found[:4] == [
+        ("0", "whole", 7, 0, -1.5, 2.5, 1.0, 3),
+        ("0", "prices", 7, 2, -0.0, 1e300, math.inf, 3),
+        ("0", "prices", 5, 1, 0.5, 1.5, 2.25, None),
+        ("0", "whole", 5, 5, None, None, None, None),
+    ]
+    assert [row[:2] for row in found[4:]] == [(task, name) for task in ("1", "4") for name in ("prices", "whole")]
+    assert found[4][2:] == found[6][2:] == (3, 0, -0.03, 10.5, 10.54, None)
+    assert _unpacked([one], {17: "whole"}) == [found[0], found[3]]
