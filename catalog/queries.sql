@@ -205,13 +205,13 @@ ON CONFLICT DO NOTHING
 
 -- name: result_columns
 task_id, strategy, status, created_at, file_size, json_size, run_date,
-strategies, encode(sha256, 'hex'), profile,
+strategies, sha256, profile,
 fidelity, fidelity_bytes, write_id, saved_at, tables::text, params::text, metrics::text
 
 -- name: listed_columns
 -- JSON text is most of what a page costs.
 task_id, strategy, status, created_at, file_size, json_size, run_date,
-strategies, encode(sha256, 'hex'), profile,
+strategies, sha256, profile,
 fidelity, fidelity_bytes, write_id, saved_at, tables::text,
 CASE WHEN %(details)s THEN params::text END, CASE WHEN %(details)s THEN metrics::text END
 

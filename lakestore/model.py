@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime
-from typing import TYPE_CHECKING, Any, Literal
+from datetime import UTC, date, datetime
+from functools import lru_cache
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
 from uuid import UUID
 
 import orjson
@@ -182,22 +184,74 @@ class ResultInfo:
     metrics: Any = None
     stats: RunStats = field(default_factory=RunStats, compare=False, repr=False)
     """Statistics of a result that is to be committed; SQL has them as `run_stats`."""
-    texts: tuple[str | None, ...] = field(default=(), compare=False, repr=False)
-    """The JSON of `tables`, `params` and `metrics` where these slots were left empty."""
+    row: tuple[Any, ...] = field(default=(), init=False, compare=False, repr=False)
+    """What the catalog gave of it (`result_columns` of its SQL): what is seldom looked at is read from there."""
 
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
-            """Fill an empty slot at the first look: most readers of a page never look, and parsing is half its cost."""
-            if name not in LATE:
+            """Parse JSON at the first look: most readers of a page never look, and it is most of the work."""
+            if name not in _JSON:
                 raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-            text = self.texts[LATE.index(name)]
+            text = self.row[_JSON[name]]
             value = None if text is None else parsed(text)
             object.__setattr__(self, name, value)
             return value
 
 
-LATE = ("tables", "params", "metrics")
+_JSON: Final = {"tables": -3, "params": -2, "metrics": -1}
+"""Where their texts stand in a row."""
+_fidelity_of = lru_cache(1024)(Fidelity)
+_SELDOM: Final[Mapping[str, tuple[Callable[[tuple[Any, ...]], Any], str]]] = {
+    "json_size": (itemgetter(5), "Bytes of its JSON text."),
+    "run_date": (itemgetter(6), "Partition: UTC date of `created_at`, or the first day of its month or year."),
+    "strategies": (lambda row: (row[1],) if row[7] is None else tuple(row[7]), "All strategies of the document."),
+    "sha256": (lambda row: row[8].hex(), "SHA-256 of the JSON text, hexadecimal."),
+    "profile": (itemgetter(9), "Profile that read the document."),
+    "fidelity": (lambda row: _fidelity_of(row[10], row[11]), "How the text is kept exact."),
+    "write_id": (itemgetter(12), "Id of this version of the result."),
+    "saved_at": (lambda row: _zoned(row[13]), "When it was saved, UTC."),
+    "stats": (lambda row: RunStats(), "Statistics of a result that is to be committed."),
+}
+
+
+def _read_late(name: str, of_row: Callable[[tuple[Any, ...]], Any], doc: str) -> None:
+    slot = getattr(ResultInfo, name)
+
+    def get(info: ResultInfo) -> Any:
+        row = info.row
+        return of_row(row) if row else slot.__get__(info)
+
+    setattr(ResultInfo, name, property(get, slot.__set__, doc=doc))
+
+
+for _name, (_of_row, _doc) in _SELDOM.items():
+    _read_late(_name, _of_row, _doc)
+
+
+def _zoned(time: datetime) -> datetime:
+    return time if time.tzinfo is UTC else time.astimezone(UTC)
+
+
+def _setter(name: str) -> Callable[[ResultInfo, Any], None]:
+    return cast("Callable[[ResultInfo, Any], None]", getattr(ResultInfo, name).__set__)
+
+
+_row, _task_id, _strategy, _status = map(_setter, ("row", "task_id", "strategy", "status"))
+_created_at, _file_size = map(_setter, ("created_at", "file_size"))
+
+
+def info_of(row: tuple[Any, ...]) -> ResultInfo:
+    """Return the result that a row of the catalog stands for; what is seldom looked at is made then."""
+    info = object.__new__(ResultInfo)
+    _row(info, row)
+    # A page makes a hundred: slot by slot takes half of what the constructor of a frozen dataclass takes.
+    _task_id(info, row[0])
+    _strategy(info, row[1])
+    _status(info, row[2])
+    _created_at(info, _zoned(row[3]))
+    _file_size(info, row[4])
+    return info
 
 
 @dataclass(frozen=True, slots=True)

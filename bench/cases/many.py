@@ -36,7 +36,9 @@ def catalog_reads(bench: Bench) -> None:
         now = datetime.now(UTC)
         with psycopg.connect(place.dsn, autocommit=True) as con:
             con.execute(_COPIES, {"rows": rows, "now": now})
-            con.execute("ANALYZE backtest_results")
+            # A million rows in one go are not how a catalog grows; the server would tidy up after them meanwhile.
+            con.execute("VACUUM (ANALYZE) backtest_results")
+            con.execute("CHECKPOINT")
             ids = [f"copy-{number:08}" for number in random.Random(0).sample(range(1, rows + 1), 1000)]
             if len(lake.results(since="7d", limit=100)) != 100 or lake.info(ids[0]).params != info.params:
                 raise Wrong("the catalog does not list what is in it")
@@ -88,7 +90,7 @@ def _each(work: Callable[[], object], times: int) -> list[float]:
 _COPIES = """
 INSERT INTO backtest_results (task_id, strategy, strategies, status, created_at, file_size, json_size, run_date, sha256,
     profile, fidelity, fidelity_bytes, write_id, saved_at, tables, params, metrics)
-SELECT 'copy-' || lpad(i::text, 8, '0'), s, ARRAY[s], status, t, file_size, json_size, t::date, sha256, profile,
+SELECT 'copy-' || lpad(i::text, 8, '0'), s, NULL, status, t, file_size, json_size, t::date, sha256, profile,
     fidelity, fidelity_bytes, ('00000000-0000-7000-8000-' || lpad(to_hex(i), 12, '0'))::uuid, saved_at, tables, params,
     metrics
 FROM backtest_results, generate_series(1, %(rows)s) AS i,

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from functools import lru_cache
-from typing import Any, cast
+from typing import Any
 
 from lakestore.catalog.connect import Connection, Connections
 from lakestore.catalog.failures import is_storable
 from lakestore.catalog.sql import page_of, queries
 from lakestore.errors import InvalidInputError
-from lakestore.model import Fidelity, ResultDigest, ResultInfo, RowSpan
+from lakestore.model import ResultDigest, ResultInfo, RowSpan, info_of
 
 _INFO_COLUMNS = 17
 
@@ -104,48 +103,9 @@ def results(
     given = {key: value for key, value in parameters.items() if value is not None}
     query = page_of(name, frozenset(given), limit)
     rows = connections.run("list results", lambda conn: conn.execute(query, given, binary=True).fetchall())
-    return [info_of(row) for row in rows]
+    return list(map(info_of, rows))
 
 
 def _utc(time: datetime | None) -> datetime | None:
     """A time without zone is UTC."""
     return time.replace(tzinfo=UTC) if time is not None and time.tzinfo is None else time
-
-
-def _setter(name: str) -> Callable[[ResultInfo, Any], None]:
-    return cast("Callable[[ResultInfo, Any], None]", getattr(ResultInfo, name).__set__)
-
-
-_task_id, _strategy, _status, _created_at = map(_setter, ("task_id", "strategy", "status", "created_at"))
-_file_size, _json_size, _run_date, _strategies = map(_setter, ("file_size", "json_size", "run_date", "strategies"))
-_sha256, _profile, _fidelity, _write_id = map(_setter, ("sha256", "profile", "fidelity", "write_id"))
-_saved_at, _texts, _stats = map(_setter, ("saved_at", "texts", "stats"))
-
-
-def info_of(row: Sequence[Any]) -> ResultInfo:
-    """Return the result that a row of `result_columns` stands for; its JSON is parsed when it is looked at."""
-    (
-        task_id, strategy, status, created_at, file_size, json_size, run_date, strategies, sha256, profile,
-        fidelity, fidelity_bytes, write_id, saved_at, tables, params, metrics,
-    ) = row  # fmt: skip
-    # A page makes a hundred: slot by slot takes half of what the constructor of a frozen dataclass takes.
-    info = object.__new__(ResultInfo)
-    _task_id(info, task_id)
-    _strategy(info, strategy)
-    _status(info, status)
-    _created_at(info, created_at if created_at.tzinfo is UTC else created_at.astimezone(UTC))
-    _file_size(info, file_size)
-    _json_size(info, json_size)
-    _run_date(info, run_date)
-    _strategies(info, (strategy,) if strategies is None else tuple(strategies))
-    _sha256(info, sha256)
-    _profile(info, profile)
-    _fidelity(info, _fidelity_of(fidelity, fidelity_bytes))
-    _write_id(info, write_id)
-    _saved_at(info, saved_at if saved_at.tzinfo is UTC else saved_at.astimezone(UTC))
-    _texts(info, (tables, params, metrics))
-    _stats(info, {})
-    return info
-
-
-_fidelity_of = lru_cache(1024)(Fidelity)

@@ -14,10 +14,9 @@ from lakestore.catalog.commits import at_paths
 from lakestore.catalog.connect import Connection, Connections
 from lakestore.catalog.failures import is_storable
 from lakestore.catalog.gathered import Gathered
-from lakestore.catalog.reads import info_of
 from lakestore.catalog.sql import queries
 from lakestore.errors import CatalogError
-from lakestore.model import FIRST_FIELD_ID, Digest, LakeTable, LetGo, Reason, RowSpan
+from lakestore.model import FIRST_FIELD_ID, Digest, LakeTable, LetGo, Reason, RowSpan, info_of
 
 PAGE: Final = 1_000
 """Rows of a page: no statement of upkeep walks a large catalog, and no transaction of it lasts."""

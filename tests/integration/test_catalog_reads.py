@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import pickle
 import random
 import threading
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import FrozenInstanceError, replace
 from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
 
@@ -19,7 +20,7 @@ from lakestore.catalog import Catalog
 from lakestore.catalog.bounds import UNBOUNDED, Bounds
 from lakestore.catalog.snapshot import RESULTS_SCHEMA, Wanted, table_of
 from lakestore.errors import CatalogError, InvalidInputError
-from lakestore.model import LakeTable, LiveFile, ResultInfo
+from lakestore.model import Fidelity, LakeTable, LiveFile, ResultInfo, RunStats
 
 Make = Callable[..., Any]
 T0 = datetime(2024, 1, 1, tzinfo=UTC)
@@ -306,6 +307,24 @@ def test_parameters_come_back_as_python_has_them(catalog: Catalog, make_save: Ma
     assert repr(found.params) == repr(value)
     assert pickle.loads(pickle.dumps(catalog.get("a"))) == found
     assert replace(found, status="x").params == value
+
+
+def test_a_listed_result_is_a_value_like_one_that_was_made(catalog: Catalog, many: list[ResultInfo]) -> None:
+    for made in many:
+        (listed,) = catalog.results(limit=1, after=_last(many[: many.index(made)]))
+        assert listed == made and repr(listed) == repr(made)
+        assert pickle.loads(pickle.dumps(listed)) == copy.copy(listed) == replace(listed) == made
+        for change in (
+            {"strategies": ("t", "u")}, {"json_size": 7}, {"sha256": "ab" * 32}, {"fidelity": Fidelity("patched", 3)},
+            {"saved_at": T0}, {"stats": RunStats(b"x")}, {"params": {"a": 1}}, {"strategy": "t"},
+        ):  # fmt: skip
+            changed = replace(listed, **change)
+            assert {name: getattr(changed, name) for name in change} == change
+            assert changed == replace(made, **change)
+        with pytest.raises(FrozenInstanceError):
+            listed.json_size = 7  # type: ignore[misc]
+        with pytest.raises(AttributeError, match="'ResultInfo' object has no attribute 'price'"):
+            _ = listed.price  # type: ignore[attr-defined]
 
 
 def test_a_row_longer_than_a_block_is_read_whole(catalog: Catalog, make_save: Make) -> None:
