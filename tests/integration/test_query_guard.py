@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import time
 from pathlib import Path
 
 import duckdb
@@ -256,14 +255,13 @@ def test_the_configuration_alone_keeps_the_machine_closed(lake: QueryLake) -> No
 
 
 def test_time_is_limited(lake: QueryLake) -> None:
-    began = time.monotonic()
+    # Left alone, it would go on for days.
     with pytest.raises(QueryError, match="longer than"):
         ask(
             lake,
             "SELECT count(*) FROM range(100000000) a, range(100000000) b WHERE a.range * b.range % 7 = 3",
             seconds=0.3,
         )
-    assert time.monotonic() - began < 10
 
 
 @pytest.mark.parametrize(

@@ -206,7 +206,7 @@ def test_an_object_of_more_rows_than_are_rendered_at_once_comes_back(keep_as: st
 
 
 @pytest.mark.parametrize("profile", ["generic", "lean", "backtrader"])
-def tenumbers_that_no_dialect_writes_come_back_in_every_shape_of_object(profile: str) -> None:
+def test_numbers_that_no_dialect_writes_come_back_in_every_shape_of_object(profile: str) -> None:
     number = numbers()
     text = (
         "{"

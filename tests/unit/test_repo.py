@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import tomllib
 from collections.abc import Iterator
@@ -55,6 +56,17 @@ def test_the_search_for_foreign_paths_finds_them() -> None:
 @pytest.mark.parametrize("name", ["README.md", "LICENSE", ".ci/run", ".ci/venv", "lakestore/py.typed"])
 def test_what_others_look_for_is_there(name: str) -> None:
     assert (ROOT / name).is_file()
+
+
+def test_no_test_is_named_so_that_it_never_runs() -> None:
+    unseen = [
+        f"{path.name}: {node.name}"
+        for path in (ROOT / "tests").rglob("test_*.py")
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.FunctionDef) and not node.name.startswith(("test_", "_"))
+        if any(re.match(r"given\b|pytest\.mark\.", ast.unparse(decorator)) for decorator in node.decorator_list)
+    ]
+    assert unseen == []
 
 
 def test_scripts_can_be_run() -> None:
