@@ -1,4 +1,4 @@
-"""Fixtures for every test: a real Postgres for the session, and a fresh empty database for a test."""
+"""Fixtures for every test: a real Postgres for the session, a fresh empty database for a test, and a lake on it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
+import lakestore
+from lakestore import Lake
 from lakestore.catalog.embedded import EmbeddedServer
 from tests.databases import drop
 
@@ -51,3 +53,10 @@ def dsn(postgres: str) -> Iterator[str]:
             yield make_conninfo(postgres, dbname=name)
         finally:
             drop(conn, name)
+
+
+@pytest.fixture
+def lake(tmp_path: Path, dsn: str) -> Iterator[Lake]:
+    """Give a new lake in `tmp_path / "lake"`, open, its catalog in the test's database."""
+    with lakestore.open(tmp_path / "lake", dsn=dsn) as opened:
+        yield opened

@@ -17,9 +17,6 @@ from tests.writers import FLOATS, Pairs, Raw, Style, write
 
 Record = dict[str, Any]
 
-SPLIT_PAIR = "\ud83d\ude42"
-"""Two surrogates as two characters: no JSON text says this, json reads its own escapes of it as one emoji."""
-
 FLOAT_EDGES = (
     0.0, -0.0, 1.0, -1.0, 0.1, 0.30000000000000004, 248.0, 10_012.5, 1e-5, 4.756e-05, 1e-7, 1e15,
     1e16, 1e17, 1e21, 1e22,

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
-import lakestore
 from lakestore import Lake
 from tests.conformance.suites import members
 from tests.schemas import MemorySchema, store
@@ -51,12 +49,6 @@ def document(texts: list[str]) -> bytes:
     """A result in which each text stands in the envelope and in a record."""
     rows = ", ".join(f'{{"n": {at}, "v": {text}}}' for at, text in enumerate(texts))
     return HEADER % ", ".join(texts).encode() + rows.encode() + b"]}\n"
-
-
-@pytest.fixture
-def lake(tmp_path: Path, dsn: str) -> Iterator[Lake]:
-    with lakestore.open(tmp_path / "lake", dsn=dsn) as lake:
-        yield lake
 
 
 def test_the_vectors_say_what_python_reads() -> None:

@@ -28,12 +28,6 @@ def document(n: int, **more: Any) -> bytes:
 
 
 @pytest.fixture
-def lake(tmp_path: Path, dsn: str) -> Iterator[Lake]:
-    with lakestore.open(tmp_path / "lake", dsn=dsn) as opened:
-        yield opened
-
-
-@pytest.fixture
 def tree(tmp_path: Path) -> Path:
     folder = tmp_path / "tree"
     (folder / "sma").mkdir(parents=True)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +12,6 @@ import pytest
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
-import lakestore
 from lakestore import Item, Lake, maintenance
 from lakestore.catalog import sql
 from lakestore.codec import by_symbol, stats, sums
@@ -51,12 +48,6 @@ OLDER = {
     ),
     "deleted_results": ("write_id, task_id, let_go_at, reason, row", "SELECT * FROM deleted_results"),
 }
-
-
-@pytest.fixture
-def lake(tmp_path: Path, dsn: str) -> Iterator[Lake]:
-    with lakestore.open(tmp_path / "lake", dsn=dsn) as lake:
-        yield lake
 
 
 def _filled(lake: Lake) -> None:

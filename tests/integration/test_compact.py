@@ -7,7 +7,6 @@ import json
 import os
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import replace as replace_fields
 from datetime import date, timedelta
 from pathlib import Path
@@ -27,12 +26,6 @@ from tests.answers import Answers, answers
 
 ZERO = timedelta()
 EXAMPLE = Path("examples/freqtrade/backtest-result-2024-09-06_13-05-54.json.gz")
-
-
-@pytest.fixture
-def lake(tmp_path: Path, dsn: str) -> Iterator[Lake]:
-    with lakestore.open(tmp_path / "lake", dsn=dsn) as lake:
-        yield lake
 
 
 def run(n: int, **more: Any) -> dict[str, Any]:

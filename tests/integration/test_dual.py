@@ -6,7 +6,7 @@ import json
 import logging
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -32,12 +32,6 @@ NOWHERE = "postgresql://127.0.0.1:1/nowhere?connect_timeout=1"
 """A catalog that nobody serves."""
 
 Make = Callable[..., DualResultStorage]
-
-
-@pytest.fixture
-def lake(tmp_path: Path, dsn: str) -> Iterator[Lake]:
-    with lakestore.open(tmp_path / "lake", dsn=dsn) as opened:
-        yield opened
 
 
 @pytest.fixture

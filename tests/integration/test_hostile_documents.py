@@ -8,7 +8,6 @@ import resource
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,12 +20,6 @@ from lakestore.maintenance.verify import verify
 from tests.lake_state import unknown_files
 
 MEGABYTE = 1 << 20
-
-
-@pytest.fixture
-def lake(tmp_path: Path, dsn: str) -> Iterator[Lake]:
-    with lakestore.open(tmp_path / "lake", dsn=dsn) as lake:
-        yield lake
 
 
 def nested(levels: int, opening: str = "[", closing: str = "]") -> str:

@@ -8,7 +8,6 @@ import json
 import math
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -23,12 +22,6 @@ from lakestore.catalog.snapshot import Snapshot
 from lakestore.query import Needs
 
 EXAMPLES = sorted(Path("examples").rglob("*.json*"))
-
-
-@pytest.fixture
-def lake(tmp_path: Path, dsn: str) -> Iterator[Lake]:
-    with lakestore.open(tmp_path / "lake", dsn=dsn) as lake:
-        yield lake
 
 
 def text(document: Any) -> bytes:

@@ -11,7 +11,6 @@ import sys
 import threading
 import time
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -56,12 +55,6 @@ class Told:
 
     def reason(self, name: str) -> str:
         return str(next(entry.reason for path, entry in self.entries.items() if os.path.basename(path) == name))
-
-
-@pytest.fixture
-def lake(tmp_path: Path, dsn: str) -> Iterator[Lake]:
-    with lakestore.open(tmp_path / "lake", dsn=dsn) as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -27,12 +27,6 @@ from tests.answers import answers
 ZERO = timedelta()
 EXAMPLE = Path("examples/freqtrade/backtest-result-2024-09-06_13-05-54.json.gz")
 Lose = Callable[[], None]
-
-
-@pytest.fixture
-def lake(tmp_path: Path, dsn: str) -> Iterator[Lake]:
-    with lakestore.open(tmp_path / "lake", dsn=dsn) as lake:
-        yield lake
 
 
 @pytest.fixture

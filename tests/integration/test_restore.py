@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pyarrow as pa
 import pytest
 
-import lakestore
 from lakestore import Lake
 from lakestore.errors import AlreadyExistsError, CorruptFileError, InvalidInputError, NotFoundError
 from lakestore.maintenance import restore, vacuum, verify, versions
 
 ZERO = timedelta()
-
-
-@pytest.fixture
-def lake(tmp_path: Path, dsn: str) -> Iterator[Lake]:
-    with lakestore.open(tmp_path / "lake", dsn=dsn) as lake:
-        yield lake
 
 
 def text(n: int) -> bytes:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
-import lakestore
 from lakestore import Item, Lake, maintenance, record
 from lakestore.layout import RESULTS
 from lakestore.model import RunStats
@@ -31,12 +28,6 @@ COLUMNS: dict[str, list[Any]] = {
     "text": ["a", "b", "c", "d"],
 }
 ROWS = [dict(zip(COLUMNS, values, strict=True)) for values in zip(*COLUMNS.values(), strict=True)]
-
-
-@pytest.fixture
-def lake(tmp_path: Path, dsn: str) -> Iterator[Lake]:
-    with lakestore.open(tmp_path / "lake", dsn=dsn) as lake:
-        yield lake
 
 
 def stats(lake: Lake, where: str = "true") -> dict[tuple[str, str], tuple[Any, ...]]:

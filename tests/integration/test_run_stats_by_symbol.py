@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from decimal import Decimal
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -16,7 +15,6 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-import lakestore
 from lakestore import Item, Lake, maintenance, record
 from lakestore.bench import generate
 from lakestore.codec import by_symbol
@@ -25,12 +23,6 @@ from lakestore.parquet import from_buffer
 
 EXACT = 2**53
 Found = dict[tuple[str, str, str], tuple[Any, ...]]
-
-
-@pytest.fixture
-def lake(tmp_path: Path, dsn: str) -> Iterator[Lake]:
-    with lakestore.open(tmp_path / "lake", dsn=dsn) as lake:
-        yield lake
 
 
 @pytest.fixture

@@ -4,22 +4,14 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-import lakestore
 from lakestore import AlreadyExistsError, InvalidInputError, Item, Lake, LakestoreError, ResultInfo
 from lakestore import batch as batch_module
 from lakestore.codec import decode
-
-
-@pytest.fixture
-def lake(tmp_path: Path, dsn: str) -> Iterator[Lake]:
-    with lakestore.open(tmp_path / "lake", dsn=dsn) as lake:
-        yield lake
 
 
 def document(place: int, rows: int = 5, **more: Any) -> bytes:

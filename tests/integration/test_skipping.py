@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -26,12 +24,6 @@ NAN = math.nan
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """A handful of files is worth telling apart."""
     monkeypatch.setattr(skipping, "_FEW", 0)
-
-
-@pytest.fixture
-def lake(tmp_path: Path, dsn: str) -> Iterator[Lake]:
-    with lakestore.open(tmp_path / "lake", dsn=dsn) as lake:
-        yield lake
 
 
 def save(lake: Lake, task_id: str, *rows: Any) -> None:

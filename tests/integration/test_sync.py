@@ -20,12 +20,6 @@ from tests.answers import answers
 ZERO = timedelta()
 
 
-@pytest.fixture
-def lake(tmp_path: Path, dsn: str) -> Iterator[Lake]:
-    with lakestore.open(tmp_path / "lake", dsn=dsn) as lake:
-        yield lake
-
-
 def run(n: int, **more: Any) -> dict[str, Any]:
     return {"strategy": "s", "created_at": "2026-01-31T10:00:00Z", "signals": [{"x": n}, {"x": n + 1}], **more}
 
