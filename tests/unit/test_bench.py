@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from bench import codec, measure
-from bench.codec import Sizes
+from bench import codec, measure, sizes
 from bench.measure import Case, Line, Timing
+from bench.sizes import Sizes
 from lakestore.bench import generate
 from lakestore.catalog.memory import MemorySchema
 
@@ -37,7 +37,7 @@ def failing() -> Iterator[Callable[[], object]]:
     yield lambda: int("none")
 
 
-def sizes(name: str, records: int, total: int, zstd: int, fidelity: str = "style", cost: int = 0) -> Sizes:
+def sizes_of(name: str, records: int, total: int, zstd: int, fidelity: str = "style", cost: int = 0) -> Sizes:
     return Sizes(name, records, 1_000, total - 10, 10, fidelity, cost, 0.5, zstd)
 
 
@@ -117,7 +117,7 @@ def test_documents_are_read_from_plain_gzip_and_zip_files(tmp_path: Path) -> Non
         archive.writestr("a.json", source)
         archive.writestr("a.py", b"#" * 2 * len(source))
     for name in ("a.json", "a.json.gz", "a.zip"):
-        assert codec.read_document(tmp_path / name) == source
+        assert sizes.read_document(tmp_path / name) == source
 
 
 def test_each_real_document_counts_once_and_suites_do_not(tmp_path: Path) -> None:
@@ -126,14 +126,14 @@ def test_each_real_document_counts_once_and_suites_do_not(tmp_path: Path) -> Non
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(generate.tiny(ord(path.name[0])).text)
     (tmp_path / "data/two/copy.json").write_bytes((tmp_path / "data/one/a.json").read_bytes())
-    found = codec.real_documents([tmp_path / "data"], None)
+    found = sizes.real_documents([tmp_path / "data"], None)
     assert {folder: list(names) for folder, names in found.items()} == {"data/one": ["a.json"], "data/two": ["b.json"]}
-    assert codec.real_documents([tmp_path / "data"], 10) == {}
+    assert sizes.real_documents([tmp_path / "data"], 10) == {}
 
 
 def test_the_schema_in_memory_gives_the_same_bytes_for_the_same_text() -> None:
     source = generate.typical(300).text
-    one, other = codec.encoded(source, MemorySchema()), codec.encoded(source, MemorySchema())
+    one, other = sizes.encoded(source, MemorySchema()), sizes.encoded(source, MemorySchema())
     assert one.envelope == other.envelope
     assert [(part.table, part.rows) for part in one.parts] == [("signals", 300), ("trades", 15), ("equity_curve", 30)]
     assert all(a.data.equals(b.data) for a, b in zip(one.parts, other.parts, strict=True))
@@ -141,7 +141,7 @@ def test_the_schema_in_memory_gives_the_same_bytes_for_the_same_text() -> None:
 
 def test_detail_accounts_for_every_byte_of_a_data_file() -> None:
     source = generate.typical(300).text
-    made = codec.encoded(source, MemorySchema())
+    made = sizes.encoded(source, MemorySchema())
     lines = list(measure.detail("it", source, made))
     assert f"{len(made.envelope) + sum(len(part.data) for part in made.parts):,} B of tables and envelope" in lines[0]
     header = next(line for line in lines if line.startswith("table"))
@@ -169,11 +169,11 @@ def test_detail_shows_a_file_by_its_path(tmp_path: Path, capsys: pytest.CaptureF
 
 def test_large_and_small_documents_are_held_to_their_own_limits() -> None:
     lines = by_case(
-        codec.real_lines([
-            sizes("a", 1_000, 80, 100),
-            sizes("b", 5_000, 84, 100),
-            sizes("c", 2_000, 106, 100),
-            sizes("d", 999, 115, 100),
+        sizes.real_lines([
+            sizes_of("a", 1_000, 80, 100),
+            sizes_of("b", 5_000, 84, 100),
+            sizes_of("c", 2_000, 106, 100),
+            sizes_of("d", 999, 115, 100),
         ])
     )  # fmt: skip
     assert lines["real, >= 1,000 records: median of 3, × zstd -19"].ok is True
@@ -185,10 +185,10 @@ def test_large_and_small_documents_are_held_to_their_own_limits() -> None:
 
 
 def test_documents_kept_whole_and_long_patches_are_said() -> None:
-    good = by_case(codec.real_lines([sizes("a", 1, 1, 1, "patched", 19)]))
+    good = by_case(sizes.real_lines([sizes_of("a", 1, 1, 1, "patched", 19)]))
     assert good["real: style or patched"].ok is True
     assert good["real: largest patch"].ok is True
-    bad = by_case(codec.real_lines([sizes("a", 1, 1, 1, "patched", 20), sizes("b", 1, 1, 1, "original", 500)]))
+    bad = by_case(sizes.real_lines([sizes_of("a", 1, 1, 1, "patched", 20), sizes_of("b", 1, 1, 1, "original", 500)]))
     assert bad["real: style or patched"] == Line("real: style or patched", ">= 95 %", "50.0 % of 2", False)
     assert bad["real: largest patch"] == Line("real: largest patch", "< 2 % of the JSON", "2.00 %", False)
 
@@ -201,6 +201,6 @@ def test_what_was_missed_is_marked_in_aligned_columns() -> None:
 
 
 def test_all_that_was_measured_can_be_written_as_json() -> None:
-    line = codec.real_lines([sizes("a", 1, 1, 1)])[0]
+    line = sizes.real_lines([sizes_of("a", 1, 1, 1)])[0]
     assert json.loads(json.dumps(asdict(line))) == asdict(line)
     assert all(isinstance(value, str) for value in measure.machine().values())

@@ -58,6 +58,11 @@ def test_what_others_look_for_is_there(name: str) -> None:
     assert (ROOT / name).is_file()
 
 
+def test_no_file_of_python_is_longer_than_500_lines() -> None:
+    lines = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in sources() if path.suffix == ".py"}
+    assert {str(path.relative_to(ROOT)): count for path, count in lines.items() if count > 500} == {}
+
+
 def test_no_test_is_named_so_that_it_never_runs() -> None:
     unseen = [
         f"{path.name}: {node.name}"
