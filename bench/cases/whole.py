@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from bench.cases.base import LAKE, Bench
-from bench.codec import fresh_lake, size_of
 from bench.migrate import measured, write
 from bench.results_file import figure
+from bench.sizes import fresh_lake, size_of
 from lakestore.bench.generate import typical
 
 SMALLER = "smaller than the JSON, everything counted"
