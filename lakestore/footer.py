@@ -26,7 +26,7 @@ Repacked = Callable[[int, int], Pages]
 _MAGIC = b"PAR1"
 # Places in Parquet's structs, from parquet.thrift.
 _SCHEMA, _ROW_GROUPS, _CREATED_BY, _COLUMN_ORDERS = 2, 4, 6, 7
-_REPETITION, _CHILDREN, _CONVERTED, _LOGICAL = 3, 5, 6, 10
+_REPETITION, _NAME, _CHILDREN, _CONVERTED, _LOGICAL = 3, 4, 5, 6, 10
 _CHUNKS, _GROUP_BYTES, _GROUP_ROWS, _GROUP_OFFSET, _GROUP_COMPRESSED = 1, 2, 3, 5, 6
 _META = 3
 _TYPE, _ENCODINGS, _PATH, _CODEC, _VALUES, _UNCOMPRESSED, _COMPRESSED = 1, 2, 3, 4, 5, 6, 7
@@ -34,7 +34,7 @@ _DATA, _INDEX, _DICTIONARY, _STATISTICS, _ENCODING_STATS, _SIZE_STATISTICS = 9, 
 _PAGE_SIZE, _PAGE_PACKED, _PAGE_CRC, _PAGE_DATA, _PAGE_DICTIONARY = 2, 3, 4, 5, 7
 _DATA_ENCODING, _DATA_STATISTICS, _DICTIONARY_SORTED = 2, 5, 3
 _REQUIRED, _BOOLEAN, _LEVELS = 0, 0, 3
-_LOGICAL_STRING, _LOGICAL_DECIMAL = 1, 5
+_LOGICAL_STRING, _LOGICAL_DECIMAL, _LOGICAL_TIMESTAMP = 1, 5, 8
 
 
 def trimmed(
@@ -54,17 +54,23 @@ def trimmed(
     size = int.from_bytes(source[-8:-4], "little")
     footer, _ = thrift.read(bytes(source[-8 - size : -8]))
     root, *below = footer[_SCHEMA][1][1]
+    # The root has no repetition, and its name says nothing.
+    root.pop(_REPETITION, None)
+    root[_NAME] = thrift.BINARY, b"m"
     repetitions = list(_repetitions(iter(below), root[_CHILDREN][1]))
     for element in below:
-        # Two names of one type; the older one is known to every reader.
-        if _CONVERTED in element and element.get(_LOGICAL, (0, ()))[1].keys() & {_LOGICAL_STRING, _LOGICAL_DECIMAL}:
-            del element[_LOGICAL]
+        # Two names of one type; the older one is known to every reader, but says of times that they are UTC.
+        if _CONVERTED in element:
+            logical = element.get(_LOGICAL, (0, {}))[1].keys()
+            if logical & {_LOGICAL_STRING, _LOGICAL_DECIMAL}:
+                del element[_LOGICAL]
+            elif _LOGICAL_TIMESTAMP in logical:
+                del element[_CONVERTED]
     codec = pa.Codec("zstd")
     pieces: list[Any] = [_MAGIC]
     end = len(_MAGIC)
     first_row = 0
     for group in footer[_ROW_GROUPS][1][1]:
-        begin = end
         known: dict[Any, int] = {}
         for own, chunk in zip(repetitions, group[_CHUNKS][1][1], strict=True):
             meta: Struct = chunk[_META][1]
@@ -87,9 +93,10 @@ def trimmed(
             for field in (_INDEX, _ENCODING_STATS, _SIZE_STATISTICS, *(() if statistics else (_STATISTICS,))):
                 meta.pop(field, None)
         total = sum(chunk[_META][1][_UNCOMPRESSED][1] for chunk in group[_CHUNKS][1][1])
-        for field, value in ((_GROUP_BYTES, total), (_GROUP_OFFSET, begin), (_GROUP_COMPRESSED, end - begin)):
-            if field in group:
-                group[field] = group[field][0], value
+        group[_GROUP_BYTES] = thrift.I64, total
+        for field in (_GROUP_OFFSET, _GROUP_COMPRESSED):
+            # Both follow from the chunks.
+            group.pop(field, None)
         first_row += group[_GROUP_ROWS][1]
     footer.pop(_CREATED_BY, None)
     if not statistics:

@@ -6,11 +6,7 @@ metadata) is enough to make the catalog anew.
 
 from __future__ import annotations
 
-import base64
-import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from dataclasses import field as field_of
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -18,50 +14,27 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lakestore import ties
+from lakestore import said, ties
 from lakestore.beside import Beside
 from lakestore.encodings import MOST, WRITTEN, Choice, choose, levels_of, numbers_of, options_of, pages, thorough
 from lakestore.errors import CorruptFileError
 from lakestore.footer import Repacked, trimmed
 from lakestore.gather import in_order, inverse, one
-from lakestore.model import FIRST_FIELD_ID, POS_FIELD, TASK_ID_FIELD, Column, SqlType
+from lakestore.model import POS_FIELD, TASK_ID_FIELD, Column
+from lakestore.said import field_id as field_id
 from lakestore.seal import sealed
 
-FOOTER_KEY = b"lakestore"
-VERSIONS_KEY = b"lakestore.versions"
-"""In the footer of a file that compaction wrote: whose rows it holds, as it bears no result's name."""
 ROW_GROUP = 122_880
 """Rows of a row group: what DuckDB scans as one."""
 _MANY = 4_096
 """Rows from which a thread makes pages."""
-ELEMENT = "[]"
-"""Key of a list's element."""
 
-_CODES: Mapping[SqlType, str] = {
-    "BIGINT": "B",
-    "DOUBLE": "D",
-    "BOOLEAN": "O",
-    "VARCHAR": "V",
-    "DATE": "A",
-    "TIMESTAMP": "T",
-    "TIMESTAMPTZ": "Z",
-    "JSON": "J",
-    "STRUCT": "S",
-    "LIST": "L",
-    "NULL": "N",
-}
-"""SQL types in a footer, where each byte is paid for by every small file; `b` is a BIGINT that is wide."""
-_TYPE_OF: Mapping[str, SqlType] = {code: kind for kind, code in _CODES.items()}
+"""Key of a list's element."""
 
 
 def field(name: str, kind: pa.DataType, field_id: int) -> pa.Field:
     """An Arrow field that carries a Parquet field id."""
     return pa.field(name, kind, metadata={b"PARQUET:field_id": str(field_id).encode()})
-
-
-def field_id(field: pa.Field) -> int:
-    """The Parquet field id of a field; -1 where it has none."""
-    return int((field.metadata or {}).get(b"PARQUET:field_id", b"-1"))
 
 
 def task_ids(names: Sequence[str], counts: Sequence[int]) -> tuple[pa.Field, pa.Array]:
@@ -72,11 +45,13 @@ def task_ids(names: Sequence[str], counts: Sequence[int]) -> tuple[pa.Field, pa.
     return field("task_id", kind, TASK_ID_FIELD), pa.DictionaryArray.from_arrays(indices, list(names))
 
 
-def reordered(columns: Sequence[tuple[pa.Field, pa.Array]], order: Any, places: Any) -> list[tuple[pa.Field, pa.Array]]:
-    """Columns in another order of rows, with the own column `_pos` of the places, if any, that lead back."""
+def reordered(
+    columns: Sequence[tuple[pa.Field, pa.Array]], order: Any, places: pa.Array | None
+) -> list[tuple[pa.Field, pa.Array]]:
+    """Columns in another order of rows, with the own column `_pos`, if any, that leads back."""
     taken = pa.array(order)
     moved = [(item, array.take(taken)) for item, array in columns]
-    return moved if places is None else [*moved, (field("_pos", pa.int64(), POS_FIELD), pa.array(places))]
+    return moved if places is None else [*moved, (field("_pos", places.type, POS_FIELD), places)]
 
 
 def begun(
@@ -88,6 +63,7 @@ def begun(
     versions: Sequence[tuple[UUID, int]] = (),
     groups: Sequence[int] = (),
     order: int | None = None,
+    told: bytes = b"",
 ) -> Beside[pa.Buffer]:
     """A data file's bytes, `table` with the encodings that fit its columns; of a large one, threads make the pages.
 
@@ -99,6 +75,7 @@ def begun(
         versions: the versions of results whose rows these are, each with the number of its rows, for the footer.
         groups: the rows of each row group, for a file that is to be read in parts: its pages have checksums.
         order: field id of the column that goes up in each document, where the file has another order of rows.
+        told: what `ties` tells apart rows of one value by, in a file of one result without `_pos`.
     """
     pairs = [(item, one(column)) for item, column in zip(table.schema, table.columns, strict=True)]
     encodings = (choice or choose(pairs)).encodings
@@ -116,10 +93,10 @@ def begun(
     if len(groups) > 1:
         # A dictionary given would be written whole in each row group.
         table = _plain_task_ids(table)
-    said = {FOOTER_KEY: _footer(table.schema, columns, key, order)} if key else {}
+    texts = {said.FOOTER_KEY: said.of_columns(table.schema, columns, key, order, told)} if key else {}
     if versions or groups:
-        said[VERSIONS_KEY] = _versions_footer(versions)
-    pages = Beside(lambda: _written(table, options, said, groups), apart=apart)
+        texts[said.VERSIONS_KEY] = said.of_versions(versions)
+    pages = Beside(lambda: _written(table, options, texts, groups), apart=apart)
     return Beside(lambda: sealed(trimmed(pages.result(), statistics=statistics, repacked=again)), apart=False)
 
 
@@ -129,11 +106,11 @@ def to_buffer(table: pa.Table, *, choice: Choice | None = None, groups: Sequence
 
 
 def _written(
-    table: pa.Table, options: Mapping[str, Any], said: Mapping[bytes, bytes], groups: Sequence[int]
+    table: pa.Table, options: Mapping[str, Any], texts: Mapping[bytes, bytes], groups: Sequence[int]
 ) -> pa.Buffer:
     sink = pa.BufferOutputStream()
     with pq.ParquetWriter(sink, table.schema, **options) as writer:
-        for key, value in said.items():
+        for key, value in texts.items():
             writer.add_key_value_metadata({key: value})
         first = 0
         for rows in groups or [table.num_rows]:
@@ -184,7 +161,7 @@ def read_part(path: str, first_row: int, rows: int) -> dict[int, pa.Array] | Non
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
             total = file.metadata.num_rows
-            if VERSIONS_KEY not in (file.metadata.metadata or {}) or rows == total:
+            if said.VERSIONS_KEY not in (file.metadata.metadata or {}) or rows == total:
                 return None
             table = _span(file, first_row, rows)
             table.validate(full=False)
@@ -266,7 +243,7 @@ def columns_of(table: pa.Table, where: str = "of this lake") -> dict[int, pa.Arr
     """The columns of one result's rows by field id, in the document's order, without dictionaries.
 
     Where the file keeps another order, `_pos` says each row's place in its document; or the footer names a column that
-    goes up in the document, and `_pos` tells apart the rows of one value (`ties`).
+    goes up in the document, and tells apart the rows of one value (`ties`), or the first `_pos` of the result does.
 
     Raises:
         CorruptFileError: what says the order of rows is not readable, or a text is not in its dictionary.
@@ -274,7 +251,7 @@ def columns_of(table: pa.Table, where: str = "of this lake") -> dict[int, pa.Arr
     columns = {field_id(table.schema.field(i)): table.column(i) for i in range(table.num_columns)}
     try:
         places = columns.pop(POS_FIELD, None)
-        back = _back(None if places is None else one(places).to_numpy(), _order(table.schema.metadata), columns)
+        back = _back(None if places is None else one(places), _order(table.schema.metadata), columns)
     except (KeyError, IndexError, ValueError, TypeError, AttributeError, pa.ArrowException) as exc:
         raise CorruptFileError(f"data file {where} does not tell the order of its rows: {exc!r}") from exc
     try:
@@ -284,17 +261,24 @@ def columns_of(table: pa.Table, where: str = "of this lake") -> dict[int, pa.Arr
         raise CorruptFileError(f"data file {where} is not readable Parquet: {exc}") from exc
 
 
-def _back(places: Any, order: int | None, columns: Mapping[int, pa.ChunkedArray]) -> pa.Array | None:
+def _back(
+    places: pa.Array | None, order: tuple[int, bytes] | None, columns: Mapping[int, pa.ChunkedArray]
+) -> pa.Array | None:
     """The rows in the document's order; None where they are."""
     if order is None:
-        return None if places is None else pa.array(inverse(places))
-    values = numbers_of(one(columns[order]))
-    return pa.array(np.argsort(values, kind="stable") if places is None else ties.in_order(values, places))
+        return None if places is None else pa.array(inverse(places.to_numpy()))
+    column, told = order
+    if places is None or not len(places):
+        return pa.array(ties.in_order(numbers_of(one(columns[column])), told))
+    # As numbers files had it before.
+    counts = places.to_numpy() if pa.types.is_integer(places.type) else places[0].as_py() or b""
+    return pa.array(ties.in_order(numbers_of(one(columns[column])), counts))
 
 
-def _order(metadata: Mapping[bytes, bytes] | None) -> int | None:
-    said = _said(metadata)
-    return None if said is None else said.order
+def _order(metadata: Mapping[bytes, bytes] | None) -> tuple[int, bytes] | None:
+    """The column that goes up in the document, and what tells apart the rows of one value."""
+    found = said.said(metadata)
+    return None if found is None or found.order is None else (found.order, found.told)
 
 
 def cut(data: Any, where: str, first_row: int, rows: int) -> pa.Buffer:
@@ -307,89 +291,21 @@ def cut(data: Any, where: str, first_row: int, rows: int) -> pa.Buffer:
         with pq.ParquetFile(pa.BufferReader(data)) as file:
             if first_row == 0 and rows == file.metadata.num_rows:
                 return pa.py_buffer(data)
-            said = footer_columns(file.schema_arrow, file.metadata.metadata)
+            told = said.columns(file.schema_arrow, file.metadata.metadata)
             order = _order(file.metadata.metadata)
             table = _span(file, first_row, rows)
     except (pa.ArrowException, OSError, ValueError) as exc:
         raise CorruptFileError(f"data file {where} is not readable Parquet: {exc}") from exc
     if table.num_rows != rows:
         raise CorruptFileError(f"data file {where} has not the rows {first_row} to {first_row + rows} that it should")
-    key, columns = said or ("", ())
-    return begun(table, columns, key=key, order=order).result()
+    key, columns = told or ("", ())
+    return begun(table, columns, key=key, order=None if order is None else order[0]).result()
 
 
 def footer_of(data: Any) -> Mapping[bytes, bytes]:
     """The key-value metadata of a data file that was read."""
     found: Mapping[bytes, bytes] = pq.read_metadata(pa.BufferReader(data)).metadata or {}
     return found
-
-
-def footer_columns(schema: pa.Schema, metadata: Mapping[bytes, bytes] | None) -> tuple[str, tuple[Column, ...]] | None:
-    """What a data file says of its lake table: document key and columns; None: lakestore did not write it.
-
-    Ids, names and nesting stand in the file's own schema; the footer adds the SQL types, the keys that differ from
-    the names, and the columns of which the file has no value.
-    """
-    said = _said(metadata)
-    if said is None:
-        return None
-    found = list(said.others)
-    for place, (column, code) in enumerate(zip(_placed(schema, None), said.codes, strict=True)):
-        key = said.keys.get(place, column.key)
-        found.append(replace(column, type=_TYPE_OF[code.upper()], wide=code == "b", key=key))
-    return said.key, tuple(sorted(found, key=lambda column: column.field_id))
-
-
-@dataclass(frozen=True, slots=True)
-class _Said:
-    """What a footer says.
-
-    Attributes:
-        key: the document key of the lake table.
-        codes: the SQL type of each column in the file's schema.
-        order: field id of the column that goes up in each document.
-        keys: by their place in the schema, keys that differ from the columns' names.
-        others: the columns of which the file has no value.
-    """
-
-    key: str
-    codes: str
-    order: int | None = None
-    keys: Mapping[int, str] = field_of(default_factory=dict)
-    others: Sequence[Column] = ()
-
-
-def _said(metadata: Mapping[bytes, bytes] | None) -> _Said | None:
-    raw = (metadata or {}).get(FOOTER_KEY)
-    if raw is None:
-        return None
-    value = json.loads(raw)
-    if isinstance(value, dict):
-        # As it was written before.
-        others = [Column(*item) for item in value.get("x", ())]
-        return _Said(value["k"], value["c"], value.get("o"), dict(value.get("n", ())), others)
-    key, codes, order, keys, others = value + [None, None, None][len(value) - 2 :]
-    return _Said(json.dumps(key), codes, order, dict(keys or ()), [_other(*item) for item in others or ()])
-
-
-def _other(own: int, name: str, code: str, parent: int | None = None, key: str | None = None) -> Column:
-    return Column(own, parent, json.dumps(name) if key is None else key, name, _TYPE_OF[code.upper()], code == "b")
-
-
-def footer_versions(metadata: Mapping[bytes, bytes] | None) -> tuple[tuple[UUID, int], ...]:
-    """The versions of results in a file that compaction wrote, each with its rows, in the file's order."""
-    raw = (metadata or {}).get(VERSIONS_KEY)
-    if raw is None:
-        return ()
-    value = json.loads(raw)
-    ids = base64.b64decode(value["ids"])
-    found = [UUID(bytes=ids[at : at + 16]) for at in range(0, len(ids), 16)]
-    return tuple(zip(found, value["rows"], strict=True))
-
-
-def _versions_footer(versions: Sequence[tuple[UUID, int]]) -> bytes:
-    ids = base64.b64encode(b"".join(write_id.bytes for write_id, _ in versions)).decode()
-    return json.dumps({"ids": ids, "rows": [rows for _, rows in versions]}, separators=(",", ":")).encode()
 
 
 def task_runs(data: Any, where: str) -> list[tuple[str, int]]:
@@ -410,48 +326,6 @@ def task_runs(data: Any, where: str) -> list[tuple[str, int]]:
     starts = np.flatnonzero(np.diff(indices, prepend=-1))
     counts = np.diff(starts, append=len(indices))
     return [(names[int(indices[at])], int(count)) for at, count in zip(starts, counts, strict=True)]
-
-
-def _footer(schema: pa.Schema, columns: Sequence[Column], key: str, order: int | None) -> bytes:
-    by_id = {column.field_id: column for column in columns}
-    codes = ""
-    keys: list[tuple[int, str]] = []
-    for place, placed in enumerate(_placed(schema, None)):
-        column = by_id.pop(placed.field_id)
-        codes += _code(column)
-        if column.key != placed.key:
-            keys.append((place, column.key))
-    others = [
-        _short([c.field_id, c.name, _code(c), c.parent, None if c.key == json.dumps(c.name) else c.key])
-        for c in by_id.values()
-    ]
-    value = _short([json.loads(key), codes, order, keys or None, others or None])
-    return json.dumps(value, separators=(",", ":")).encode()
-
-
-def _code(column: Column) -> str:
-    return "b" if column.wide else _CODES[column.type]
-
-
-def _short(items: list[Any]) -> list[Any]:
-    """A list without the nulls at its end."""
-    while items[-1] is None:
-        items.pop()
-    return items
-
-
-def _placed(fields: Iterable[pa.Field], parent: int | None) -> Iterator[Column]:
-    """The columns that a schema shows by itself; types are to be filled in."""
-    for item in fields:
-        own = field_id(item)
-        if own < FIRST_FIELD_ID:
-            continue
-        key = ELEMENT if parent is not None and item.name == "element" else json.dumps(item.name)
-        yield Column(own, parent, key, item.name, "NULL")
-        if pa.types.is_struct(item.type):
-            yield from _placed([item.type.field(i) for i in range(item.type.num_fields)], own)
-        elif pa.types.is_list(item.type):
-            yield from _placed([item.type.value_field], own)
 
 
 def _span(file: pq.ParquetFile, first_row: int, rows: int) -> pa.Table:

@@ -20,6 +20,8 @@ def canonical(value: Any) -> Any:
         return f"at {(aware - _EPOCH) // dt.timedelta(microseconds=1)}"
     if isinstance(value, dt.date):
         return value.isoformat()
+    if isinstance(value, bytes | bytearray):
+        return value.hex()
     if isinstance(value, dict):
         # What a file has no column of is null.
         return {key: canonical(item) for key, item in sorted(value.items()) if item is not None}

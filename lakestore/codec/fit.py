@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lakestore import encodings, parquet
+from lakestore import encodings, parquet, said
 from lakestore.codec import numbers, render, times
 from lakestore.codec.columnise import TooDeepError, split
 from lakestore.codec.nodes import Key, Node
@@ -180,7 +180,7 @@ class Fit:
         if natural == "NULL" or node.child.odd is not None:
             # A list keeps one column of elements: without a type, or with a sibling, its place would be lost.
             return None
-        element = self._find(column.field_id, parquet.ELEMENT, "element", natural)
+        element = self._find(column.field_id, said.ELEMENT, "element", natural)
         if element.type == "NULL":
             self.typed[element.field_id] = natural
         stored = self._store(node.child, element)

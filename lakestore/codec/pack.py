@@ -29,6 +29,8 @@ Columns = Sequence[tuple[pa.Field, pa.Array]]
 
 _ENTRY = 64
 """Bytes that another column takes in a footer, on the scale of a sample."""
+_SHORT = 4_096
+"""Rows below which a footer says of one result what a column `_pos` does: a column takes more, but has no base 85."""
 _MICROS = "us"
 _REUSED = 31
 """Files of one kind that are laid out as the last one was before there are trials again."""
@@ -88,15 +90,17 @@ def begun(
     described = set(used)
     own = [column for column in table.columns if column.field_id in described]
 
-    def table_of(columns: Columns) -> pa.Table:
-        schema = pa.schema([field for field, _ in columns])
-        return pa.Table.from_arrays([array for _, array in columns], schema=schema)
+    def moved(by: int | None) -> tuple[pa.Table, bytes]:
+        columns_, told = _moved(columns, by, counts, places)
+        schema = pa.schema([field for field, _ in columns_])
+        return pa.Table.from_arrays([array for _, array in columns_], schema=schema), told
 
-    def written(made: pa.Table, choice: Choice, by: int | None) -> Beside[pa.Buffer]:
+    def written(made: pa.Table, told: bytes, choice: Choice, by: int | None) -> Beside[pa.Buffer]:
         cut = parquet.row_groups(counts) if versions else ()
         named = list(zip(versions, counts, strict=True)) if versions else ()
+        rising = None if by is None else order
         return parquet.begun(
-            made, own, key=table.key, choice=choice, versions=named, groups=cut, order=None if by is None else order
+            made, own, key=table.key, choice=choice, versions=named, groups=cut, order=rising, told=told
         )
 
     rows = sum(counts)
@@ -110,7 +114,7 @@ def begun(
     known = _LAYOUTS.get(like)
     if known is not None and known.left > 0:
         known.left -= 1
-        first = written(table_of(_moved(columns, known.by, counts, places)), known.choice, known.by)
+        first = written(*moved(known.by), known.choice, known.by)
         most = _WORSE * known.bytes_a_row * rows
     else:
         first = None
@@ -122,10 +126,10 @@ def begun(
                 return data
         # What is to last for years is worth trials with a whole row group.
         by, choice = _chosen(columns, counts, places, parquet.ROW_GROUP if versions else encodings.SAMPLE)
-        made = table_of(_moved(columns, by, counts, places))
+        made, told = moved(by)
         if rows > encodings.SAMPLE and not versions:
             choice = encodings.with_levels(choice, made)
-        data = written(made, choice, by).result()
+        data = written(made, told, choice, by).result()
         if rows:
             if len(_LAYOUTS) >= _MOST:
                 _LAYOUTS.clear()
@@ -140,22 +144,33 @@ def _chosen(columns: Columns, counts: Sequence[int], places: Order | None, sampl
     choice = encodings.choose(columns, sample)
     by = proposed(columns, counts, places)
     if by is not None:
-        other = encodings.choose(_moved(columns, by, counts, places), sample)
-        if other.size + _ENTRY < choice.size:
+        moved, told = _moved(columns, by, counts, places)
+        other = encodings.choose(moved, sample)
+        if other.size + len(told) + _ENTRY < choice.size:
             return by, other
     return None, choice
 
 
-def _moved(columns: Columns, by: int | None, counts: Sequence[int], places: Order | None) -> Columns:
+def _moved(columns: Columns, by: int | None, counts: Sequence[int], places: Order | None) -> tuple[Columns, bytes]:
+    """The columns in the order by one of them; for the footer, what tells apart rows of one value of the rising one."""
     if by is None:
-        return columns
+        return columns, b""
     order = order_by(columns, by, counts, forwards=places is not None)
     if places is None:
-        return parquet.reordered(columns, order, _places(order, counts))
+        return parquet.reordered(columns, order, pa.array(_places(order, counts))), b""
     if not places.any():
-        return parquet.reordered(columns, order, None)
+        return parquet.reordered(columns, order, None), b""
     # Rows of one value in one result have the first of them in common.
-    return parquet.reordered(columns, order, ties.counted((np.arange(len(order)) - places)[order], places[order]))
+    values, own = (np.arange(len(order)) - places)[order], places[order]
+    if len(counts) == 1 and len(order) < _SHORT:
+        return parquet.reordered(columns, order, None), ties.packed(values, own)
+    told: list[bytes | None] = [None] * len(order)
+    first = 0
+    for count in counts:
+        if count:
+            told[first] = ties.packed(values[first : first + count], own[first : first + count]) or None
+        first += count
+    return parquet.reordered(columns, order, pa.array(told, pa.binary())), b""
 
 
 def merged(parts: Sequence[Columns], counts: Sequence[int]) -> list[tuple[pa.Field, pa.Array]]:

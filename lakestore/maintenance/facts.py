@@ -13,7 +13,7 @@ from uuid import UUID
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lakestore import layout, parquet, record
+from lakestore import layout, parquet, record, said
 from lakestore.errors import CorruptFileError
 from lakestore.files import Files
 from lakestore.maintenance.unknown import pages
@@ -86,14 +86,14 @@ def read(files: Files, name: str, *, runs: Callable[[UUID], bool] = lambda _: Fa
         with pq.ParquetFile(pa.BufferReader(data)) as file:
             rows, metadata = file.metadata.num_rows, file.metadata.metadata
             schema = file.schema_arrow if table != layout.RESULTS else None
-        said = None if schema is None else parquet.footer_columns(schema, metadata)
-        versions = parquet.footer_versions(metadata)
+        told = None if schema is None else said.columns(schema, metadata)
+        versions = said.versions(metadata)
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as exc:
         raise CorruptFileError(f"data file {where} is not readable Parquet: {exc}") from exc
     new = NewFile(table, name, strategy, day, rows, len(data), sha256(data).digest())
     if table == layout.RESULTS:
         return Facts(new, file_id, None, results=tuple(record.rows(parquet.from_buffer(data, where), where)))
-    if said is None:
+    if told is None:
         raise CorruptFileError(f"data file {where} was not written by lakestore")
     of_all = () if versions or not runs(file_id) else tuple(parquet.task_runs(data, where))
-    return Facts(new, file_id, LakeTable(table, *said), versions=versions, runs=of_all)
+    return Facts(new, file_id, LakeTable(table, *told), versions=versions, runs=of_all)

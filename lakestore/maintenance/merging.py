@@ -12,7 +12,7 @@ from uuid import UUID
 
 import pyarrow as pa
 
-from lakestore import layout, parquet, record
+from lakestore import layout, parquet, record, said
 from lakestore.catalog.compaction import Exchange, Living, LivingRows, OldFile
 from lakestore.codec import decode, pack
 from lakestore.codec.envelope import Envelope, StoredRegion
@@ -169,8 +169,8 @@ class Merging:
         data = self._parts.files.read(path)
         self._parts.files.compare(path, data, digest)
         table = parquet.table_of(data, path)
-        said = parquet.footer_columns(table.schema, parquet.footer_of(data))
-        return table, {column.field_id for column in said[1]} if said else set()
+        told = said.columns(table.schema, parquet.footer_of(data))
+        return table, {column.field_id for column in told[1]} if told else set()
 
 
 def _columns(part: pa.Table) -> list[tuple[pa.Field, pa.Array]]:

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import lakestore
-from lakestore import Item, Lake, parquet
+from lakestore import Item, Lake, parquet, said
 from lakestore.catalog.compaction import Compaction
 from lakestore.codec import decode
 from lakestore.errors import CatalogError, InvalidInputError
@@ -217,7 +217,7 @@ def test_compaction_that_is_always_late_leaves_everything_as_it_is(lake: Lake, m
     monkeypatch.setattr(Compaction, "exchange", late)
     assert ["others kept changing" in str(each.problem) for each in compact(lake)] == [True]
     assert all(
-        parquet.VERSIONS_KEY not in (pq.read_metadata(path).metadata or {}) for path in lake.root.rglob("*.parquet")
+        said.VERSIONS_KEY not in (pq.read_metadata(path).metadata or {}) for path in lake.root.rglob("*.parquet")
     )
 
 

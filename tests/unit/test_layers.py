@@ -33,7 +33,7 @@ LAYERS = (
     ("codec",),
     ("parquet",),
     ("encodings",),
-    ("footer", "gather", "seal"),
+    ("footer", "gather", "said", "seal"),
     ("delta", "ties"),
     ("thrift",),
     ("varint",),

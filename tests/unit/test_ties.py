@@ -17,14 +17,34 @@ def test_rows_come_back_in_the_documents_order(rows: int, many: int) -> None:
     new = np.concatenate([[True], values[1:] != values[:-1]])[:rows]
     places = np.arange(rows) - np.maximum.accumulate(np.where(new, np.arange(rows), 0)) if rows else values
     order = random.permutation(rows)
-    counts = ties.counted(values[order], places[order])
-    assert np.array_equal(order[ties.in_order(values[order], counts)], np.arange(rows))
+    told = ties.packed(values[order], places[order])
+    assert np.array_equal(order[ties.in_order(values[order], told)], np.arange(rows))
+    assert bool(told) == (rows > 1 and many > 1)
 
 
-def test_rows_that_stand_in_order_count_nothing() -> None:
-    values, places = np.repeat(np.arange(100), 4), np.tile(np.arange(4), 100)
-    assert not ties.counted(values, places).any()
-    assert ties.counted(values[::-1], places[::-1]).tolist() == [3, 2, 1, 0] * 100
+def test_a_count_takes_the_bits_of_the_rows_behind_it() -> None:
+    values, places = np.repeat(np.arange(8), 4), np.tile(np.arange(4), 8)
+    assert ties.packed(values, places) == bytes(8 * (2 + 2 + 1) // 8)
+    assert ties.packed(values[::-1], places[::-1]) == (sum((3 | 2 << 2 | 1 << 4) << 5 * n for n in range(8))).to_bytes(
+        5, "little"
+    )
+    assert ties.packed(np.arange(9), np.zeros(9, np.int64)) == b""
+
+
+def test_rows_of_which_nothing_is_told_stand_in_order() -> None:
+    assert ties.in_order(np.array([2, 1, 1, 2]), b"").tolist() == [1, 2, 0, 3]
+
+
+def test_counts_as_files_had_them_before_give_the_same_order() -> None:
+    values = np.array([5, 5, 7, 5, 7])
+    assert ties.in_order(values, np.array([2, 0, 1, 0, 0])).tolist() == [1, 3, 0, 4, 2]
+    assert ties.in_order(values, ties.packed(values, np.array([2, 0, 1, 1, 0]))).tolist() == [1, 3, 0, 4, 2]
+
+
+@pytest.mark.parametrize("told", [bytes(2), b"\xff"])
+def test_bits_that_give_no_order_are_refused(told: bytes) -> None:
+    with pytest.raises((ValueError, IndexError)):
+        ties.in_order(np.zeros(5, np.int64), told)
 
 
 def test_more_rows_of_one_value_than_are_counted_are_refused() -> None:
