@@ -27,6 +27,7 @@ import lakestore
 from bench.measure import (
     Case,
     Line,
+    Wrong,
     detail,
     interleaved,
     lines_table,
@@ -36,7 +37,6 @@ from bench.measure import (
     times,
 )
 from bench.sizes import (
-    Differs,
     encoded,
     fresh_lake,
     read_document,
@@ -63,7 +63,7 @@ def speed_lines(n: int, rounds: int) -> list[Line]:
     """A typical document of `n` signals there and back, against the library call named.
 
     Raises:
-        Differs: one of the ways did not give back what went in.
+        Wrong: one of the ways did not give back what went in.
     """
     source, value = generate.typical(n)
     schema = MemorySchema()
@@ -135,20 +135,20 @@ def _check(lake: Lake, task_id: str, source: bytes, value: Any) -> None:
     """That every way back gives what went in."""
     result = lake.load(task_id)
     if result.to_json() != source:
-        raise Differs("to_json() differs from the text")
+        raise Wrong("to_json() differs from the text")
     if repr(result.document) != repr(json.loads(source)):
-        raise Differs("document differs from what json reads")
+        raise Wrong("document differs from what json reads")
     for name, table in result.tables.items():
         for key in table.column_names:
             if pa.types.is_temporal(table.schema.field(key).type):
                 continue
             if table.column(key).to_pylist() != [record[key] for record in value[name]]:
-                raise Differs(f"tables[{name!r}].{key} differs from the document")
+                raise Wrong(f"tables[{name!r}].{key} differs from the document")
     schema = MemorySchema()
     written, read = text.written(value)
     again = encoded(written, schema, value=read)
     if again.fidelity.kind != "style" or {part.table for part in again.parts} != set(result.tables):
-        raise Differs("a dict is encoded otherwise than its text")
+        raise Wrong("a dict is encoded otherwise than its text")
 
 
 def memory_lines(documents: Mapping[str, bytes]) -> list[Line]:

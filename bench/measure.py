@@ -38,6 +38,10 @@ _SETTLED = 0.5
 """Seconds after which a Python that was just started is at its work."""
 
 
+class Wrong(Exception):
+    """Something else came back than was kept: a measurement of that counts for nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
     """One case of a table; `ok` is None where nothing is asked."""

@@ -22,17 +22,13 @@ from statistics import median
 from typing import Any
 
 import lakestore
-from bench.measure import Line, lines_table, machine
+from bench.measure import Line, Wrong, lines_table, machine
 from lakestore.bench import generate
 
 SMALL = 46
 """Signals of a document of about 20 kB."""
 _TURNS = 5
 _UNSET = ("LAKESTORE_", "PYTHONDONTWRITEBYTECODE")
-
-
-class Differs(Exception):
-    """A document did not come back as it was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +98,7 @@ def measured(source: Path, lake: Path, *arguments: str, cores: int | None = None
     """Migrate a folder into a new lake, and compare every document with its file.
 
     Raises:
-        Differs: one is not as it was.
+        Wrong: one is not as it was.
     """
     lakestore.open(lake, dsn="").close()
     seconds, busy = migrated(source, lake, *arguments, cores=cores)
@@ -112,7 +108,7 @@ def measured(source: Path, lake: Path, *arguments: str, cores: int | None = None
             result = opened.load(path.stem)
             text = path.read_bytes()
             if result.to_json() != text:
-                raise Differs(f"{path} did not come back byte for byte")
+                raise Wrong(f"{path} did not come back byte for byte")
             before, after, count = before + len(text), after + result.info.file_size, count + 1
         files = len(opened.files())
     return Run(count, before, after, files, seconds, busy)

@@ -42,8 +42,6 @@ class Run:
             "strategy": pa.array([self.strategy]).take(pa.array([0] * n)),
             "run_date": pa.array([self.run_date], pa.date32()).take(pa.array([0] * n)),
         }
-        for name, column in mine.items():
-            mine[name] = column
         return pa.table({**mine, **{name: self.signals[name] for name in self.signals.column_names}})
 
 

@@ -20,6 +20,7 @@ from psycopg import sql
 import lakestore
 from bench.measure import (
     Line,
+    Wrong,
     aligned,
     count,
     times,
@@ -39,10 +40,6 @@ SHARED = 100
 """Results that share files in the case that says so."""
 _ROW = 28
 """Bytes that Postgres adds to the values of a row: its header and the pointer to it."""
-
-
-class Differs(Exception):
-    """A document did not come back as it was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,11 +128,11 @@ def size_of(lake: Lake, catalog: psycopg.Connection[Any], source: bytes, name: s
     """What a document takes in the lake; it is deleted again.
 
     Raises:
-        Differs: it did not come back byte for byte.
+        Wrong: it did not come back byte for byte.
     """
     info, seconds = saved(lake, source, name)
     if lake.load(info.task_id).to_json() != source:
-        raise Differs(f"{name} did not come back byte for byte")
+        raise Wrong(f"{name} did not come back byte for byte")
     paths = catalog.execute(
         "SELECT path FROM data_files JOIN result_files USING (file_id) WHERE write_id = %s", [info.write_id]
     ).fetchall()
@@ -180,12 +177,12 @@ def size_of_shared(lake: Lake, catalog: psycopg.Connection[Any], sources: Sequen
     """What documents take that were saved at once and share files.
 
     Raises:
-        Differs: one of them was not saved, or did not come back byte for byte.
+        Wrong: one of them was not saved, or did not come back byte for byte.
     """
     infos = []
     for found, source in zip(lake.save_many([Item(document=source) for source in sources]), sources, strict=True):
         if not isinstance(found, ResultInfo) or lake.load(found.task_id).to_json() != source:
-            raise Differs(f"a document saved with others did not come back byte for byte: {found}")
+            raise Wrong(f"a document saved with others did not come back byte for byte: {found}")
         infos.append(found)
     rows = catalog_bytes(catalog, [info.write_id.hex for info in infos])
     return Sizes(

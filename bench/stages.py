@@ -17,7 +17,10 @@ import lakestore
 from bench.measure import aligned
 from bench.runs import Runs, text_of
 
-_SAVE = {
+Stages = Mapping[str, tuple[str, str]]
+"""By the name that is printed, the file within lakestore and the function."""
+
+SAVE: Stages = {
     "JSON of the value": ("codec/text.py", "written"),
     "profile, record tables into columns": ("codec/plan.py", "regions"),
     "a given table as JSON text": ("codec/draft.py", "_with_rows"),
@@ -27,13 +30,12 @@ _SAVE = {
     "read back": ("parquet.py", "from_buffer"),
     "values from what was read, and compared": ("codec/encode.py", "_is_same"),
     "rendered and compared": ("codec/prove.py", "prove"),
-    "statistics": ("codec/stats.py", "packed"),
-    "statistics by symbol": ("codec/by_symbol.py", "added"),
+    "statistics, of the run and by symbol": ("codec/by_symbol.py", "made"),
     "files written and synced": ("files.py", "finish"),
     "catalog: looked up": ("catalog/catalog.py", "get"),
     "catalog: committed": ("catalog/catalog.py", "commit"),
 }
-_LOAD = {
+LOAD: Stages = {
     "catalog": ("catalog/catalog.py", "locate"),
     "files read": ("files.py", "read"),
     "checksums": ("~", "<built-in method _hashlib.openssl_sha256>"),
@@ -42,13 +44,13 @@ _LOAD = {
     "rendered": ("codec/render.py", "_texts"),
     "Python values": ("codec/values.py", "table"),
 }
-_SQL = {
-    "a database of its own": ("query/instance.py", "database"),
+SQL: Stages = {
+    "a database, and the views where none is kept": ("query/instance.py", "filled"),
     "the statement's tree": ("query/tree.py", "parse"),
-    "bounds": ("query/prune.py", "needed_by"),
+    "bounds": ("query/prune.py", "needed"),
     "catalog": ("catalog/catalog.py", "snapshot"),
     "files intact": ("query/intact.py", "check"),
-    "views": ("query/session.py", "_create"),
+    "views where none are kept": ("query/session.py", "_create"),
 }
 
 
@@ -68,13 +70,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         info = lake.save(text_of(runs.document(next(numbers), "text")))
         week = "SELECT count(*), avg(price) FROM signals WHERE strategy = 's03' AND run_date = DATE '2024-07-01'"
-        works: Mapping[str, tuple[Callable[[], object], Mapping[str, tuple[str, str]]]] = {
-            "save from a dict": (lambda: lake.save(runs.document(next(numbers))), _SAVE),
-            "save from Arrow": (save_table, _SAVE),
-            "load as JSON text": (lambda: lake.load(info.task_id).to_json(), _LOAD),
-            "load as value": (lambda: lake.load(info.task_id).document, _LOAD),
-            "load as Arrow": (lambda: lake.load(info.task_id).tables["signals"], _LOAD),
-            "SQL, one strategy and day": (lambda: lake.sql(week).fetchall(), _SQL),
+        works: Mapping[str, tuple[Callable[[], object], Stages]] = {
+            "save from a dict": (lambda: lake.save(runs.document(next(numbers))), SAVE),
+            "save from Arrow": (save_table, SAVE),
+            "load as JSON text": (lambda: lake.load(info.task_id).to_json(), LOAD),
+            "load as value": (lambda: lake.load(info.task_id).document, LOAD),
+            "load as Arrow": (lambda: lake.load(info.task_id).tables["signals"], LOAD),
+            "SQL, one strategy and day": (lambda: lake.sql(week).fetchall(), SQL),
         }
         for name, (work, stages) in works.items():
             print("\n".join(_table(name, work, stages)))
@@ -82,9 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _table(
-    name: str, work: Callable[[], object], stages: Mapping[str, tuple[str, str]], times: int = 10
-) -> Iterator[str]:
+def _table(name: str, work: Callable[[], object], stages: Stages, times: int = 10) -> Iterator[str]:
     work()
     profile = cProfile.Profile()
     profile.enable()

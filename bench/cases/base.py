@@ -8,16 +8,12 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
-from bench.measure import Timing
+from bench.measure import Timing, Wrong
 from bench.results_file import Figure, Reach, figure
 from bench.runs import Run, Runs
 from bench.stores.base import Place, Store
 
 LAKE, BARE, ARCTIC = "lakestore", "bare pyarrow + INSERT", "ArcticDB"
-
-
-class Wrong(Exception):
-    """A store gave back something else than what was kept in it."""
 
 
 @dataclass(slots=True)

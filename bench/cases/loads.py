@@ -9,8 +9,8 @@ from typing import Any
 
 import orjson
 
-from bench.cases.base import ARCTIC, BARE, LAKE, Bench, Wrong, check_rows, fill
-from bench.measure import Case, interleaved
+from bench.cases.base import ARCTIC, BARE, LAKE, Bench, check_rows, fill
+from bench.measure import Case, Wrong, interleaved
 from bench.runs import text_of
 from bench.stores.lake import LakeStore
 

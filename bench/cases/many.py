@@ -16,8 +16,8 @@ from typing import Any
 import psycopg
 
 import lakestore
-from bench.cases.base import LAKE, Bench, Wrong
-from bench.measure import Case, awake, interleaved
+from bench.cases.base import LAKE, Bench
+from bench.measure import Case, Wrong, awake, interleaved
 from bench.results_file import figure
 from bench.runs import STRATEGIES
 from bench.stores.base import Place

@@ -7,8 +7,8 @@ from functools import partial
 from typing import Any
 
 import lakestore
-from bench.cases.base import BARE, LAKE, Bench, Wrong, fill
-from bench.measure import Case, interleaved, peak_memory
+from bench.cases.base import BARE, LAKE, Bench, fill
+from bench.measure import Case, Wrong, interleaved, peak_memory
 from bench.results_file import figure
 from bench.stores import bare
 from bench.stores.base import QUESTIONS, expected, same

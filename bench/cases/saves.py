@@ -10,8 +10,8 @@ from collections.abc import Callable
 from statistics import median
 from typing import Any
 
-from bench.cases.base import ARCTIC, BARE, LAKE, Bench, Wrong, check_rows
-from bench.measure import Case, interleaved
+from bench.cases.base import ARCTIC, BARE, LAKE, Bench, check_rows
+from bench.measure import Case, Wrong, interleaved
 from bench.results_file import figure
 from bench.runs import Runs, text_of
 from bench.stores.base import Place, Store

@@ -13,13 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from bench import codec, measure, sizes
+import lakestore
+from bench import codec, measure, sizes, stages
 from bench.measure import Case, Line, Timing
 from bench.sizes import Sizes
 from lakestore.bench import generate
 from lakestore.catalog.memory import MemorySchema
 
 MB = 1 << 20
+PACKAGE = Path(lakestore.__file__).parent
 HERE = "tests.unit.test_bench"
 
 
@@ -43,6 +45,13 @@ def sizes_of(name: str, records: int, total: int, zstd: int, fidelity: str = "st
 
 def by_case(lines: list[Line]) -> dict[str, Line]:
     return {line.case: line for line in lines}
+
+
+@pytest.mark.parametrize("taken", [stages.SAVE, stages.LOAD, stages.SQL], ids=["save", "load", "sql"])
+def test_what_takes_a_call_apart_names_functions_that_there_are(taken: stages.Stages) -> None:
+    for file, function in taken.values():
+        if file != "~":
+            assert f"def {function}(" in (PACKAGE / file).read_text(encoding="utf-8"), (file, function)
 
 
 def test_cases_take_turns_and_the_first_round_does_not_count() -> None:
