@@ -14,7 +14,8 @@ ARGS ?=
 # Each process has a Postgres of its own; a file's tests stay in one.
 PARALLEL ?= -n auto --maxprocesses 8 --dist loadfile
 
-.PHONY: help demo test test-duckdb15 test-spark lint types check docs build clean
+.PHONY: help demo test test-duckdb15 test-spark fuzz fuzz-parquet crash soak lint types check docs \
+	bench bench-peers bench-codec bench-migrate bench-upkeep build clean
 
 help:
 	@echo 'make demo            install, save the shipped results, ask SQL across them, get one back byte for byte'
@@ -27,7 +28,7 @@ help:
 	@echo 'make soak            crowds, kills and a state machine for a quarter of an hour  (SOAK_SECONDS=60: a minute)'
 	@echo 'make lint types      ruff, mypy                      make check: these and the tests'
 	@echo 'make docs            write docs/cli.md from the help texts'
-	@echo 'make bench-codec     sizes and speeds of the codec, beside what must be reached (ARGS=--quick)'
+	@echo 'make bench-codec     sizes and speeds of the codec, beside what must be reached (ARGS=--quick; "--data FOLDER": your documents too)'
 	@echo 'make bench-migrate   speed of migrate, files by the hundred and the thousand (ARGS=--quick)'
 	@echo 'make bench-upkeep    sizes after compaction, time of a rebuild (ARGS="--rebuild 100000")'
 	@echo 'make bench           what lakestore costs beside the floor, in two minutes        make bench-peers: and others'
@@ -46,6 +47,18 @@ test-duckdb15: $(VENV15)/.stamp
 test-spark: $(VENVSPARK)/.stamp
 	$(VENVSPARK)/bin/python -m pytest tests/integration/test_other_tools.py $(ARGS)
 
+fuzz: $(VENVFUZZ)/.stamp
+	$(VENVFUZZ)/bin/python -m tests.fuzz.fuzz_codec --seconds $(FUZZ_SECONDS) --work build/fuzz $(ARGS)
+
+fuzz-parquet: $(VENV)/.stamp
+	$(BIN)/python -m tests.fuzz.fuzz_parquet --report docs/reliability.md $(ARGS)
+
+crash: $(VENV)/.stamp
+	$(BIN)/python -m tests.crash --report docs/reliability.md $(ARGS)
+
+soak: $(VENV)/.stamp
+	$(BIN)/python -m tests.soak --seconds $(SOAK_SECONDS) --report docs/reliability.md $(ARGS)
+
 lint: $(VENV)/.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -58,7 +71,6 @@ check: lint types test
 docs: $(VENV)/.stamp
 	$(BIN)/python docs/make_cli.py
 
-.PHONY: bench-codec bench-migrate bench-upkeep
 bench-codec: $(VENV)/.stamp
 	$(BIN)/python -m bench.codec $(ARGS)
 
@@ -68,7 +80,6 @@ bench-migrate: $(VENV)/.stamp
 bench-upkeep: $(VENV)/.stamp
 	$(BIN)/python -m bench.upkeep $(ARGS)
 
-.PHONY: bench bench-peers
 bench: $(VENV)/.stamp
 	$(BIN)/python -m bench run --quick --no-peers --output build/bench $(ARGS)
 
@@ -98,28 +109,13 @@ $(VENVDUCKLAKE)/.stamp: .ci/venv
 	@sh .ci/venv $(VENVDUCKLAKE) 'duckdb==1.5.5' 'duckdb-extension-ducklake==1.5.5' \
 		'duckdb-extension-postgres-scanner==1.5.5' pyarrow
 
-clean:
-	rm -rf $(VENV) $(VENV15) $(VENVSPARK) $(VENVFUZZ) $(VENVBENCH) $(VENVDUCKLAKE) .demo dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	find . -name __pycache__ -type d -prune -exec rm -rf {} +
-
-.PHONY: fuzz
-fuzz: $(VENVFUZZ)/.stamp
-	$(VENVFUZZ)/bin/python -m tests.fuzz.fuzz_codec --seconds $(FUZZ_SECONDS) --work build/fuzz $(ARGS)
-
 # atheris has wheels for some Pythons only; without it the fuzzer changes documents unguided.
 $(VENVFUZZ)/.stamp: pyproject.toml .ci/venv
 	@sh .ci/venv $(VENVFUZZ) -e '.[test]'
 	@$(VENVFUZZ)/bin/python -m pip install --quiet --disable-pip-version-check --only-binary=:all: atheris \
 		|| echo 'no atheris for this Python: fuzzing without it' >&2
 
-.PHONY: fuzz-parquet
-fuzz-parquet: $(VENV)/.stamp
-	$(BIN)/python -m tests.fuzz.fuzz_parquet --report docs/reliability.md $(ARGS)
-
-.PHONY: crash
-crash: $(VENV)/.stamp
-	$(BIN)/python -m tests.crash --report docs/reliability.md $(ARGS)
-
-.PHONY: soak
-soak: $(VENV)/.stamp
-	$(BIN)/python -m tests.soak --seconds $(SOAK_SECONDS) --report docs/reliability.md $(ARGS)
+clean:
+	rm -rf $(VENV) $(VENV15) $(VENVSPARK) $(VENVFUZZ) $(VENVBENCH) $(VENVDUCKLAKE) .demo dist build
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

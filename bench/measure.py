@@ -59,6 +59,11 @@ class Case:
     work: Callable[[Any], object]
     prepare: Callable[[], Any] = lambda: None
 
+    @classmethod
+    def calling(cls, work: Callable[[], object]) -> Case:
+        """The case of what needs nothing made before it."""
+        return cls(lambda _: work())
+
 
 @dataclass(frozen=True, slots=True)
 class Timing:

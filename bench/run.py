@@ -7,7 +7,7 @@ import re
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -53,7 +53,7 @@ def run(*, signals: int, runs: int, cases: Sequence[str], quick: bool, peers: bo
 
 
 @contextmanager
-def _places() -> Iterator[object]:
+def _places() -> Iterator[Callable[[str], Place]]:
     """Gives each name an empty folder and an empty database of one embedded PostgreSQL."""
     with tempfile.TemporaryDirectory(prefix="lakestore-bench-", ignore_cleanup_errors=True) as folder:
         root = Path(folder)

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from statistics import median
-from typing import Any
 
 from bench.measure import Timing, Wrong
 from bench.results_file import Figure, Reach, figure
@@ -45,13 +44,15 @@ class Bench:
         """Rounds of a case."""
         return max(3, full // 4) if self.quick else full
 
-    def note(self, case: str, timings: Mapping[str, Timing], base: str, **more: Any) -> None:
+    def note(self, case: str, timings: Mapping[str, Timing], base: str) -> None:
         """Keep the timings of a case, with ratios to its base."""
         against = timings[base].wall if base in timings else ()
         for store, timing in timings.items():
             self.rounds_of[case, store] = timing.wall
-            given = {"base": base, "against": against} if against and store != base else {}
-            self.figures.append(figure(case, store, timing.wall, **given, **more))
+            if against and store != base:
+                self.figures.append(figure(case, store, timing.wall, base=base, against=against))
+            else:
+                self.figures.append(figure(case, store, timing.wall))
 
     def must(self, case: str, limit: float, reached: float | None, unit: str = "×", *, least: bool = False) -> None:
         """Say whether a limit was kept; nothing where what it is compared with is absent."""

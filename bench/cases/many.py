@@ -122,9 +122,7 @@ def many_files(bench: Bench) -> None:
         case = f"SQL over {runs:,} runs: {what}"
         if lake.lake.sql(statement).fetchall()[0][0] != bench.signals:
             raise Wrong(f"{case}: the rows of one run were expected")
-        timings = interleaved(
-            {LAKE: Case(lambda _, s=statement: lake.lake.sql(s).fetchall())}, bench.rounds(12), least=0
-        )  # type: ignore[misc]
+        timings = interleaved({LAKE: _statement(lake, statement)}, bench.rounds(12), least=0)
         bench.note(case, timings, LAKE)
         bench.must(case, 30, 1e3 * timings[LAKE].seconds, "ms")
     for count in [count for count in (1_000, 3_000, 10_000) if count <= runs]:
@@ -139,7 +137,7 @@ def many_files(bench: Bench) -> None:
 
 
 def _statement(lake: LakeStore, statement: str) -> Case:
-    return Case(lambda _: lake.lake.sql(statement).fetchall())
+    return Case.calling(lambda: lake.lake.sql(statement).fetchall())
 
 
 def _timed_save(bench: Bench, lake: LakeStore, number: int) -> float:

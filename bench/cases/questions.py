@@ -64,7 +64,7 @@ def _asking(bench: Bench, question: str) -> dict[str, Case]:
             continue
         if not same(found, right):
             raise Wrong(f"{name} answers {question!r} with {found[:2]}, not {right[:2]}")
-        cases[name] = Case(lambda _, work=work: work())  # type: ignore[misc]
+        cases[name] = Case.calling(work)
     return cases
 
 
@@ -93,19 +93,16 @@ def compacted(bench: Bench) -> None:
         for name, work in works.items():
             if not same(work(), right):
                 raise Wrong(f"{name} answers {question!r} over {len(runs)} runs otherwise than is right")
-        timings = interleaved({name: _calling(work) for name, work in works.items()}, bench.rounds(12), least=0)
+        timings = interleaved({name: Case.calling(work) for name, work in works.items()}, bench.rounds(12), least=0)
         bench.note(case, timings, BARE)
         bench.must(f"{case}: beside bare", 1.1, bench.ratio(case, LAKE, BARE))
         if question == "week":
             bench.must(case, 15, 1e3 * timings[LAKE].seconds, "ms")
         else:
             bench.must(f"{case}: compacted", 0.8, bench.ratio(case, f"{LAKE}, compacted by month", LAKE))
-    for store in (*lakes.values(), floor):
-        store.close()
-
-
-def _calling(work: Callable[[], object]) -> Case:
-    return Case(lambda _: work())
+    floor.close()
+    for lake in lakes.values():
+        lake.close()
 
 
 def memory(bench: Bench) -> None:

@@ -34,7 +34,7 @@ def save_arrow(bench: Bench) -> None:
         for name, store in bench.stores.items()
     }
     timings = interleaved(cases, bench.rounds(16), least=0)
-    bench.note(case, timings, BARE, warm=True)
+    bench.note(case, timings, BARE)
     for name, store in bench.stores.items():
         for number in made[name][:2]:
             check_rows(bench, store, number, "save")
