@@ -327,6 +327,9 @@ def documents(draw: st.DrawFn, *, identified: bool = False, max_size: int = 8) -
     lists = ("signals", "trades", "equity_curve", "orders", "Signals", "results", "_odd", "a b", "t" * 65, "策略")
     for name in draw(st.lists(st.sampled_from(lists), unique=True, max_size=3)):
         value[name] = draw(tables(max_size=max_size))
+    if draw(st.integers(0, 3)) == 0:
+        names = st.lists(st.sampled_from(lists), unique=True, max_size=2)
+        value["data"] = {name: draw(tables(max_size=max_size)) for name in draw(names)}
     for key, extra in draw(objects(json_values(5), 2)).items():
         value.setdefault(key, extra)
     if draw(st.integers(0, 3)) == 0:

@@ -88,7 +88,8 @@ class Fit:
         columns: list[tuple[pa.Field, pa.Array]] = []
         members: list[Meta] = []
         for key, child in zip(node.keys, node.children, strict=True):
-            placed, meta = self._column(child, parent, key_text(key), names.get(key) or name_of(key))
+            known_as = self._named(parent, key, names[key]) if key in names else key_text(key)
+            placed, meta = self._column(child, parent, known_as, names.get(key) or name_of(key))
             members.append({"k": key, **({"w": names[key]} if key in names else {}), **meta})
             columns += placed
         meta = {"t": "struct", "c": members}
@@ -97,6 +98,15 @@ class Fit:
         if node.shape_ids is not None:
             meta["i"] = self._blob(node.shape_ids.astype(_small(len(node.shapes))).tobytes())
         return columns, meta
+
+    def _named(self, parent: int | None, key: Key, name: str) -> str:
+        """The key of a place in arrays that has a name: of two layouts the same place may be two columns.
+
+        That is the name, or the place where an earlier version made the column by it.
+        """
+        own, place = key_text(name), key_text(key)
+        before = self._known.get((parent, place))
+        return place if (parent, own) not in self._known and before is not None and before.name == name else own
 
     def _column(
         self, node: Node, parent: int | None, key: str, name: str

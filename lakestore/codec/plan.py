@@ -21,8 +21,9 @@ Form = Literal["objects", "arrays", "scalars", "columns", "keyed", "pairs", "key
 MAX_TABLES = 64
 """Record tables lifted out of one document."""
 MAX_LOOKED = 10_000
-"""Arrays and objects at the top of a document that are looked at: one with more is data, not a result's outline."""
+"""Arrays and objects in an object that are looked at: one with more is data, not a result's outline."""
 _CONTAINERS = (dict, list)
+_SPLIT = {"columns", "index", "data"}
 ROOT_TABLE = "records"
 """The table of a document that is itself a record table."""
 
@@ -77,11 +78,16 @@ def table_name(key: str) -> str:
 
 
 def name_apart(found: Sequence[Region]) -> None:
-    """Regions of one table and strategy get tables of their own, named after their path."""
+    """Regions of one table and strategy get tables of their own, named after their path.
+
+    The one nearest to the top keeps its name: its path is the name that the others avoid.
+    """
     taken: set[tuple[str, str | None]] = set()
-    for region in found:
+    for region in sorted(found, key=lambda region: len(region.path)):
         if (region.key, region.strategy) in taken:
             label = ".".join(map(str, region.path))
+            while (json.dumps(label), region.strategy) in taken:
+                label += "_"
             region.key, region.wanted = json.dumps(label), table_name(label)
         taken.add((region.key, region.strategy))
 
@@ -103,22 +109,54 @@ def _planned(document: Any, profile: Profile) -> Iterator[tuple[Path, TablePlan,
     if not profile.lift or () in named:
         return
     kept = {path for paths in profile.identity.values() for path in paths}
-    for path, value in _at_the_top(document, profile):
-        # What a profile names inside is preferred to the whole; identity is no table.
-        if path not in kept and path not in skipped and path not in named and path not in above:
-            form = lifted_form(value, root=not path)
-            if form is not None:
-                yield path, TablePlan(path, str(path[0]) if path else ROOT_TABLE), value, form
-                if not path:
-                    return
+    taken = kept | skipped | set(named)
+    # What a profile names inside is preferred to the whole; identity is no table.
+    if () not in taken | above and (form := lifted_form(document, root=True)) is not None:
+        yield (), TablePlan((), ROOT_TABLE), document, form
+        return
+    if (split := _split((), document, ROOT_TABLE)) is not None and split[0] not in taken | above:
+        yield split
+        return
+    below: dict[str, list[tuple[Path, Any, Form]]] = {}
+    for key, value in _containers(document):
+        if (key,) in taken:
+            continue
+        form = None if (key,) in above else lifted_form(value)
+        if form is not None:
+            yield (key,), TablePlan((key,), key), value, form
+            continue
+        if (split := _split((key,), value, key)) is not None and split[0] not in taken | above:
+            yield split
+            continue
+        for inner, item in _containers(value):
+            if (key, inner) not in taken | above and (form := nested_form(item)) is not None:
+                below.setdefault(inner, []).append(((key, inner), item, form))
+    for key, found in below.items():
+        # Trades of each symbol would be a table for each: a name that stands in several objects stays in all.
+        if len(found) == 1:
+            path, value, form = found[0]
+            yield path, TablePlan(path, key), value, form
 
 
-def _at_the_top(document: Any, profile: Profile) -> Iterator[tuple[Path, Any]]:
-    yield (), document
-    if isinstance(document, dict):
-        containers = ((key, value) for key, value in document.items() if type(value) in _CONTAINERS)
-        for key, value in islice(containers, MAX_LOOKED):
-            yield (key,), value
+def _split(path: Path, value: Any, name: str) -> tuple[Path, TablePlan, Any, Form] | None:
+    """The rows of what pandas writes as `split`: columns, index and data in an object."""
+    if not isinstance(value, dict) or not _SPLIT >= set(value) >= {"columns", "data"}:
+        return None
+    names, rows = value["columns"], value["data"]
+    if not isinstance(rows, list) or records.array_form(rows) != "arrays" or not isinstance(names, list):
+        return None
+    texts = [text for text in names if isinstance(text, str) and text and "\0" not in text]
+    if len(texts) != len(rows[0]) or len({text.lower() for text in texts}) != len(names):
+        return None
+    path = (*path, "data")
+    return path, TablePlan(path, name, columns=(tuple(texts),)), rows, "arrays"
+
+
+def _containers(value: Any) -> Iterator[tuple[str, Any]]:
+    """The arrays and objects in an object, and their keys."""
+    if not isinstance(value, dict):
+        return iter(())
+    return islice(((key, item) for key, item in value.items() if type(item) in _CONTAINERS), MAX_LOOKED)
 
 
 def named_form(value: Any, plan: TablePlan) -> Form | None:
@@ -139,24 +177,39 @@ def lifted_form(value: Any, *, root: bool = False) -> Form | None:
 
     Beside arrays only objects that are tables beyond doubt: equal-length arrays (as a whole document: two or more, of
     eight or more scalars), and eight or more keys that count from 0 or 1 or are times, over records of the same keys,
-    over numbers, or in each of two or more columns of scalars.
+    over numbers, or in each of two or more columns of scalars; ids over records of the same keys.
     """
     if isinstance(value, list):
         return records.array_form(value)
     if not isinstance(value, dict) or not value:
         return None
     if records.are_columns(value) and (not root or records.are_long(value)):
-        return "columns"
+        # Tables beside each other may have as many rows by chance.
+        return None if all(map(records.are_objects, value.values())) else "columns"
     if records.are_numbered(value):
         values = list(value.values())
         if records.are_alike(values):
             return "keyed"
         if records.are_numbers(values):
             return "pairs"
+    elif isinstance(next(iter(value.values())), dict) and records.are_ids(value):
+        return "keyed" if records.are_alike(list(value.values())) else None
     first = next(iter(value.values()))
     if isinstance(first, dict) and records.are_numbered(first) and records.are_frame(value):
         return "keyed_columns"
     return None
+
+
+def nested_form(value: Any) -> Form | None:
+    """Which shape a value has that stands in an object at the top.
+
+    Settings stand there as well: beside arrays of objects only what has eight or more rows, of scalars where they are
+    columns.
+    """
+    form = lifted_form(value)
+    if form == "columns":
+        return form if records.are_long(value) else None
+    return form if form != "arrays" or len(value) >= records.MIN_KEYS else None
 
 
 def _region(path: Path, plan: TablePlan, value: Any, form: Form) -> Region | None:

@@ -73,7 +73,8 @@ class Profile:
 
     Attributes:
         marks: a document that has all of one of them is this engine's.
-        lift: also take what is a record table at the top of the document; skip: paths that are never taken.
+        lift: also take what is a record table at the top of the document or just below; skip: paths that are never
+            taken.
         strategies: the path whose `*` is the strategy's name.
         identity: paths to try in order, by field.
         origin: `lakestore`, or the file that declares it; text: its TOML.
@@ -108,8 +109,9 @@ class Profile:
         if self.strategies is not None:
             place = self.strategies.index(ANY)
             return [str(path[place]) for path, _ in find(document, self.strategies)]
-        value = self.first(document, "strategy")
-        return [value] if isinstance(value, str) else []
+        # A name may stand beneath what another engine has as the name itself: strategy.name beneath strategy.
+        places = (found for path in self.identity.get("strategy", ()) for _, found in find(document, path))
+        return [name for name in places if isinstance(name, str) and name][:1]
 
 
 def find(value: Any, path: Path, done: Path = ()) -> Iterator[tuple[Path, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from itertools import chain
 from typing import Any, Literal
@@ -17,6 +18,10 @@ MAX_WIDTH = 64
 MIN_KEYS = 8
 """Rows from which an object that no profile names can be a table: with fewer, numbered settings look the same."""
 
+_ID = 16
+_LONG_ID = re.compile(r"(?=\D*\d)[A-Za-z0-9_-]+", re.ASCII)
+"""Characters of an id from which no pattern is asked of it but a digit: UUID, hex, ULID."""
+_DIGITS = re.compile("[0-9]+")
 _SCALARS = {str, int, float, bool, type(None)}
 _NUMBERS = {int, float, type(None)}
 _EPOCH_DIGITS = (10, 13)
@@ -31,6 +36,11 @@ def array_form(value: Sequence[Any]) -> Literal["objects", "arrays"] | None:
     if kinds == {list} and value[0] and len(set(map(len, value))) == 1:
         return "arrays"
     return None
+
+
+def are_objects(value: Sequence[Any]) -> bool:
+    """Whether an array holds objects alone."""
+    return set(map(type, value)) == {dict}
 
 
 def are_scalars(values: Collection[Any]) -> bool:
@@ -96,6 +106,17 @@ def are_numbered(keys: Mapping[str, Any]) -> bool:
         return first[:4].isdecimal() and times.parse(pa.array(list(keys), pa.string())) is not None
     except UnicodeEncodeError:
         return False
+
+
+def are_ids(keys: Mapping[str, Any]) -> bool:
+    """Whether there are at least eight keys that are made up: long ones of one length, or one text but for numbers."""
+    if len(keys) < MIN_KEYS:
+        return False
+    first = next(iter(keys))
+    if len(first) >= _ID and _LONG_ID.fullmatch(first):
+        return set(map(len, keys)) == {len(first)} and all(map(_LONG_ID.fullmatch, keys))
+    form = _DIGITS.sub("0", first)
+    return form.strip("0") not in ("", form) and all(_DIGITS.sub("0", key) == form for key in keys)
 
 
 def objects(value: Sequence[dict[str, Any]]) -> Node | None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import itertools
 import json
 import time
+import uuid
 from collections.abc import Iterator, Mapping
+from datetime import date
 from typing import Any
 
 import pyarrow as pa
@@ -15,6 +17,7 @@ from lakestore.codec import decode, plan, render
 from lakestore.codec.declared import parse
 from lakestore.codec.known import shipped
 from lakestore.codec.profile import Profile
+from lakestore.model import NewColumn
 from tests.schemas import MemorySchema, Stored, store
 
 GENERIC = shipped()["generic"]
@@ -47,7 +50,7 @@ def shapes(document: Any, profile: Profile = GENERIC) -> dict[str, str]:
 
 def rows(stored: Stored, table: str) -> list[dict[str, Any]]:
     region = next(region for region in stored.envelope.regions if region.table == table)
-    found: pa.Table = decode.table_of(decode.node_of(stored.envelope, region, stored.fetch, "it"))
+    found: pa.Table = decode.table_of(decode.node_of(stored.envelope, region, stored.fetch, "it"), region.meta)
     return found.to_pylist()
 
 
@@ -110,12 +113,120 @@ def test_a_document_that_is_a_table_becomes_records(document: Any, form: str, st
         dict.fromkeys([*DAYS, "2024-02-01 00:00:00"], 1.5),
         {f"\ud800{place}": 1 for place in range(10)},
         {"BTC": {"a": 1}, "ETH": {"a": 2}},
-        {"Size": dict.fromkeys(DAYS, 1)},
-        {"Size": dict.fromkeys(DAYS, 1), "Price": {day: [1] for day in DAYS}},
+        {f"name{place}x{'y' * place}": {"a": 1} for place in range(10)},
+        {f"P-{place}": {"a": 1} if place % 2 else {"b": 1} for place in range(10)},
+        {f"P-{place}": 1.5 for place in range(10)},
+        {"a" * 20 + "bcdefghijk"[place]: {"a": 1} for place in range(10)},
+        {"Price": {day: [1] for day in DAYS}},
+        {"fast": [5, 10], "slow": [20, 50], "range": [[1, 2]]},
+        {"range": [[1, 2]], "both": {"fast": [5, 10], "slow": [20, 50]}},
+        {"BTC": {"trades": [{"a": 1}]}, "ETH": {"trades": [{"a": 1}]}},
     ],
 )
 def test_what_is_not_a_table_beyond_doubt_stays(value: Any) -> None:
     assert shapes({"it": value}) == {}
+
+
+@pytest.mark.parametrize(
+    ("value", "form"),
+    [
+        ([{"a": 1}, {"b": 2}], "objects"),
+        ([[place, "x"] for place in range(8)], "arrays"),
+        ({"a": list(range(8)), "b": ["x"] * 8}, "columns"),
+        (RECORDS, "keyed"),
+        (dict.fromkeys(DAYS, 1.5), "pairs"),
+        ({"Size": dict.fromkeys(DAYS, 1), "Price": dict.fromkeys(DAYS, 1.5)}, "keyed_columns"),
+    ],
+)
+@pytest.mark.parametrize("style", STYLES)
+def test_a_table_in_an_object_at_the_top_is_one_by_its_style_alone(value: Any, form: str, style: str) -> None:
+    document = {"rows": 1, "data": {"id": "é", "rows": value, "x": {"rows": 1}}, "z": {"y": 1}}
+    assert shapes(document) == {"data.rows": form}
+    stored = encoded(document, **STYLES[style])
+    assert [region.table for region in stored.envelope.regions] == ["rows"]
+    assert stored.encoded.fidelity.kind == "style"
+
+
+def test_a_name_that_stands_in_several_objects_is_a_table_in_none() -> None:
+    document = {name: {"trades": [{"a": 1}], name: [{"b": 1}]} for name in ("BTC", "ETH")}
+    assert shapes(document) == {"BTC.BTC": "objects", "ETH.ETH": "objects"}
+
+
+@pytest.mark.parametrize(
+    ("document", "tables"),
+    [
+        ({"live": {"trades": [{"a": 1}]}, "trades": [{"a": 2}]}, ["live_trades", "trades"]),
+        ({"trades": [{"a": 1}], "live": {"trades": [{"a": 2}]}}, ["trades", "live_trades"]),
+        ({"a.b": [{"a": 1}], "a": {"b": [{"a": 2}]}, "b": [{"a": 3}]}, ["a_b", "a_b_", "b"]),
+    ],
+)
+def test_a_table_at_the_top_and_one_below_are_told_apart(document: Any, tables: list[str]) -> None:
+    assert [region.table for region in encoded(document).envelope.regions] == tables
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        [f"P-{place}" for place in range(9)],
+        [f"O-2024{place:04}-{place}" for place in range(9)],
+        [f"{place:032x}" for place in range(10**30, 10**30 + 9)],
+        [str(uuid.UUID(int=place)) for place in range(9)],
+    ],
+)
+def test_records_under_ids_are_a_table(keys: list[str]) -> None:
+    stored = encoded({"orders": {key: {"price": 1.5} for key in keys}})
+    assert [(region.table, region.form) for region in stored.envelope.regions] == [("orders", "keyed")]
+    assert [row["key"] for row in rows(stored, "orders")] == keys
+
+
+def test_what_pandas_splits_has_the_names_of_its_columns() -> None:
+    split = {"columns": ["t", "Open", "key"], "index": [5, 6], "data": [["2024-01-02", 1.5, 1], ["2024-01-03", 2.5, 2]]}
+    stored = encoded({"bars": split, "n": 1})
+    assert rows(stored, "bars")[1] == {"t": date(2024, 1, 3), "Open": 2.5, "key": 2}
+    stored = encoded(split)
+    assert rows(stored, "records")[1] == {"t": date(2024, 1, 3), "Open": 2.5, "key": 2}
+    for names in (["a", "A"], ["a"], ["a", ""], ["a", 1], ["a", ["b", "c"]], 5):
+        assert shapes({"bars": {"columns": names, "data": [[1, 2]] * 8}}) == {"bars.data": "arrays"}
+        assert [r.table for r in encoded({"bars": {"columns": names, "data": [[1, 2]] * 8}}).envelope.regions] == [
+            "data"
+        ]
+
+
+def test_places_of_different_names_are_different_columns() -> None:
+    tables = '[[tables]]\npath = ["equity"]\ncolumns = [["t", "value"], ["t", "open", "close"]]'
+    schema = MemorySchema()
+    encoded({"equity": [[1, 2.5]]}, own(tables), schema)
+    second = encoded({"equity": [[1, 3.5, 4.5]]}, own(tables), schema)
+    third = encoded({"equity": [{"t": 1, "close": 5.5}]}, None, schema)
+    encoded({"equity": [[1, 2]]}, None, schema)
+    found = {table.name: [column.name for column in table.columns] for table in schema.tables.values()}
+    assert found == {"equity": ["t", "value", "open", "close", "c0", "c1"]}
+    assert rows(second, "equity") == [{"t": 1, "open": 3.5, "close": 4.5}]
+    assert rows(third, "equity") == [{"t": 1, "close": 5.5}]
+
+
+def test_a_column_that_was_made_by_place_keeps_the_places_of_its_name() -> None:
+    tables = '[[tables]]\npath = ["equity"]\ncolumns = [["t", "value"], ["t", "open", "close"]]'
+    schema = MemorySchema()
+    table = schema.table('"equity"', "equity")
+    # As a lakestore that knew places alone reserved them.
+    schema.reserve(
+        table.name,
+        [NewColumn(None, "[0]", "t", "BIGINT"), NewColumn(None, "[1]", "value", "DOUBLE")],
+        widen=[],
+        mark_wide=[],
+        settype={},
+    )
+    encoded({"equity": [[1, 2.5]]}, own(tables), schema)
+    encoded({"equity": [[1, 3.5, 4.5]]}, own(tables), schema)
+    found = {table.name: [(column.key, column.name) for column in table.columns] for table in schema.tables.values()}
+    assert found == {"equity": [("[0]", "t"), ("[1]", "value"), ('"open"', "open"), ('"close"', "close")]}
+
+
+def test_a_strategy_is_named_beneath_its_key_too() -> None:
+    assert GENERIC.strategies_of({"strategy": {"name": "x"}}) == ["x"]
+    assert GENERIC.strategies_of({"strategy": "", "strategy_name": None, "metadata": {"strategy": "y"}}) == ["y"]
+    assert GENERIC.strategies_of({"strategy": 5}) == []
 
 
 def test_identity_is_no_table() -> None:
@@ -246,8 +357,8 @@ def test_a_profile_says_what_stays() -> None:
 
 def test_what_a_profile_names_inside_is_preferred_to_the_whole() -> None:
     profile = own('[[tables]]\npath = ["charts", "equity"]', head="lift = true")
-    document = {"charts": {"equity": [[1, 2]], "other": [[1, 2]]}, "rows": [[1]]}
-    assert shapes(document, profile) == {"charts.equity": "arrays", "rows": "arrays"}
+    document = {"charts": {"equity": [[1, 2]], "other": [[1, 2]] * 8}, "rows": [[1]]}
+    assert shapes(document, profile) == {"charts.equity": "arrays", "charts.other": "arrays", "rows": "arrays"}
 
 
 def test_a_table_inside_another_is_part_of_it() -> None:
