@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
+from decimal import Decimal
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from lakestore.codec import numbers
 from lakestore.codec.nodes import Node
 from lakestore.codec.numbers import DIALECTS, Dialect
 
-_NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
+_NUMBER = re.compile(r"-?\d+(?:\.\d+(?:[eE][+-]?\d+)?|[eE][+-]?\d+)")
 _EXPONENT = re.compile(rb"[\[:, \t\r\n]-?[1-9](\.\d+)?([eE])([+-]?)(\d+)(?=[\]}, \t\r\n])")
 _LOW, _HIGH = -3, 6
 """Exponents between which every writer known writes doubles without one."""
@@ -20,7 +21,8 @@ _LOWEST, _HIGHEST = -8, 22
 """Exponents beyond which every writer known writes them with one, unless it never does."""
 _TOKENS = 64
 _SAMPLE = 4 << 20
-"""Numbers with an exponent, and bytes, that are looked at."""
+_TRIED = 4
+"""Numbers with an exponent, and bytes, that are looked at; values of one exponent."""
 _OF_NUMBERS = frozenset(bytes([byte]) for byte in b"0123456789.eE")
 
 
@@ -36,7 +38,7 @@ def candidates(source: bytes, start: int, node: Node) -> Iterator[str]:
     measured = _measured(source, start, node) if next(_loose(node), None) is not None else None
     if measured is not None and measured not in tried:
         yield measured.name
-    elif not tried:
+    if not tried:
         yield "python"
 
 
@@ -142,7 +144,6 @@ def _bounded(source: bytes, start: int, node: Node, form: Dialect) -> Dialect:
 
 
 def _written(values: numbers.Floats, exponents: numbers.Floats, exponent: int) -> float | None:
-    """A value of this exponent, well inside it: a logarithm is not exact."""
-    inside = (exponents == exponent) & (values > 1.001 * 10.0**exponent) & (values < 9.99 * 10.0**exponent)
-    place = int(np.argmax(inside)) if len(inside) else 0
-    return float(values[place]) if len(inside) and inside[place] else None
+    """A value of this exponent; a logarithm is not exact."""
+    places = np.flatnonzero(exponents == exponent)[:_TRIED]
+    return next((one for one in values[places].tolist() if Decimal(repr(one)).adjusted() == exponent), None)

@@ -86,3 +86,10 @@ def test_escapes_that_json_does_not_ask_for_are_no_exceptions(style: Style) -> N
     stored = store(source, MemorySchema())
     assert stored.text() == source
     assert stored.encoded.fidelity.kind == "style", stored.encoded.fidelity
+
+
+def test_an_integer_tells_no_dialect_and_a_power_of_ten_does() -> None:
+    source = b'{"trades":[{"id":0,"price":0.0},{"id":9223372036854775808,"price":1e-05}]}'
+    stored = store(source, MemorySchema())
+    assert stored.text() == source
+    assert stored.encoded.fidelity.kind == "style", stored.encoded.fidelity
