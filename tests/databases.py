@@ -8,6 +8,9 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+NOWHERE = "postgresql://127.0.0.1:1/nowhere?connect_timeout=1"
+"""The conninfo of a server that is not there."""
+
 
 def drop(conn: psycopg.Connection[Any], name: str) -> None:
     """Drop a database, if it is there, whoever is connected to it."""

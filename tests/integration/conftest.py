@@ -1,4 +1,4 @@
-"""What the catalog's tests share: a catalog on a fresh database, and results ready to be committed."""
+"""What tests share: a catalog on a fresh database, results ready to be committed, a tree of JSON files."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
+from lakestore import JsonResultStorage
 from lakestore.catalog import Catalog
 from lakestore.model import Fidelity, NewFile, NewResult, ResultInfo, RowSpan
 
@@ -134,6 +135,12 @@ def open_catalog(dsn: str, lake_id: UUID) -> Iterator[Callable[..., Catalog]]:
 @pytest.fixture
 def catalog(open_catalog: Callable[..., Catalog]) -> Catalog:
     return open_catalog()
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> JsonResultStorage:
+    """Give an empty tree of JSON files in `tmp_path / "tree"`."""
+    return JsonResultStorage(tmp_path / "tree")
 
 
 @pytest.fixture

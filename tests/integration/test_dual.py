@@ -8,7 +8,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
@@ -27,16 +26,11 @@ from lakestore import (
 from lakestore.storage.journal import Journal
 from lakestore.storage.mend import mend
 from lakestore.testing import run
+from tests.databases import NOWHERE
 
-NOWHERE = "postgresql://127.0.0.1:1/nowhere?connect_timeout=1"
 """A catalog that nobody serves."""
 
 Make = Callable[..., DualResultStorage]
-
-
-@pytest.fixture
-def tree(tmp_path: Path) -> JsonResultStorage:
-    return JsonResultStorage(tmp_path / "tree")
 
 
 @pytest.fixture

@@ -15,19 +15,13 @@ from lakestore.cli.app import run as lakestore_cli
 from lakestore.storage import Journal, exporting
 from lakestore.storage.standing import Standing, standing
 from lakestore.testing import START, run
-
-NOWHERE = "postgresql://127.0.0.1:1/nowhere?connect_timeout=1"
+from tests.databases import NOWHERE
 
 
 @pytest.fixture
 def lake(beside_a_tree: None) -> Iterator[Lake]:
     with lakestore.open() as opened:
         yield opened
-
-
-@pytest.fixture
-def tree(tmp_path: Path) -> JsonResultStorage:
-    return JsonResultStorage(tmp_path / "tree")
 
 
 @pytest.fixture

@@ -27,11 +27,6 @@ def put(path: Path, value: Any) -> Path:
 
 
 @pytest.fixture
-def tree(tmp_path: Path) -> JsonResultStorage:
-    return JsonResultStorage(tmp_path / "tree")
-
-
-@pytest.fixture
 def settled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every file counts as one that did not change just now."""
     monkeypatch.setattr(index.Seen, "is_settled", lambda seen, now: True)

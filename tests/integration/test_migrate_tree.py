@@ -13,19 +13,13 @@ from lakestore.cli.app import run as lakestore_cli
 from lakestore.migrate import migrate
 from lakestore.storage import Journal
 from lakestore.testing import TASK_IDS, run
-
-NOWHERE = "postgresql://127.0.0.1:1/nowhere?connect_timeout=1"
+from tests.databases import NOWHERE
 
 
 @pytest.fixture
 def lake(beside_a_tree: None) -> Iterator[Lake]:
     with lakestore.open() as opened:
         yield opened
-
-
-@pytest.fixture
-def tree(tmp_path: Path) -> JsonResultStorage:
-    return JsonResultStorage(tmp_path / "tree")
 
 
 def test_ids_are_those_of_the_tree(lake: Lake, tree: JsonResultStorage) -> None:

@@ -8,7 +8,7 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pytest
@@ -64,28 +64,48 @@ def test_cases_take_turns_and_the_first_round_does_not_count() -> None:
     assert {name: len(timing.wall) for name, timing in timings.items()} == {"a": 3, "b": 3, "c": 3}
 
 
-def test_what_a_case_prepares_is_handed_over_and_not_timed() -> None:
+@dataclass
+class Clock:
+    """A clock that goes on only when told."""
+
+    now: float = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(time, "perf_counter", clock)
+    return clock
+
+
+def test_what_a_case_prepares_is_handed_over_and_not_timed(clock: Clock) -> None:
     given: list[object] = []
 
     def prepare() -> str:
-        time.sleep(0.05)
+        clock.now += 64
         return "fresh"
 
-    timing = measure.interleaved({"a": Case(given.append, prepare)}, 2, least=0)["a"]
+    def work(what: object) -> None:
+        given.append(what)
+        clock.now += 2
+
+    timing = measure.interleaved({"a": Case(work, prepare)}, 2, least=0)["a"]
     assert given == ["fresh"] * 3
-    assert timing.seconds < 0.04
+    assert timing.wall == (2, 2)
 
 
-def test_a_short_case_is_repeated_and_its_mean_counts() -> None:
-    calls: list[int] = []
+def test_a_short_case_is_repeated_and_its_mean_counts(clock: Clock) -> None:
+    took = iter([1, 1, 2, 1, 3])
 
     def work(_: object) -> None:
-        calls.append(1)
-        time.sleep(0.01)
+        clock.now += next(took)
 
-    timing = measure.interleaved({"a": Case(work)}, 1, least=0.05)["a"]
-    assert 4 <= len(calls) <= 10
-    assert 0.01 <= timing.seconds < 0.05
+    timing = measure.interleaved({"a": Case(work)}, 1, least=4)["a"]
+    assert next(took, None) is None
+    assert timing.wall == (2,)
 
 
 def test_a_ratio_is_taken_within_each_round() -> None:
