@@ -163,7 +163,7 @@ def _moment(moment: datetime, form: str, zone: str) -> str:
 
 @st.composite
 def timestamps(draw: st.DrawFn, size: int) -> list[str]:
-    """So many texts of times in one format, on a grid or free; now and then one is broken or of another format."""
+    """So many texts of times in one format, on a grid or free; now and then some are broken or of another format."""
     form = draw(st.sampled_from(("date", "minutes", "seconds", "millis", "micros", "nanos", "stripped", "python")))
     zone = draw(st.sampled_from(_ZONES))
     start = draw(st.sampled_from((datetime(2024, 2, 28, 23, 55), datetime(1969, 12, 31, 23), datetime(1, 1, 3))))
@@ -174,7 +174,8 @@ def timestamps(draw: st.DrawFn, size: int) -> list[str]:
         texts = [_moment(moment, form, zone) for moment in free]
     if size and draw(st.integers(0, 3)) == 0:
         other = st.sampled_from(_BROKEN) | st.just(_moment(start, "seconds", "z"))
-        texts[draw(st.integers(0, size - 1))] = draw(other)
+        for place in draw(st.sets(st.integers(0, size - 1), min_size=1)):
+            texts[place] = draw(other)
     return texts
 
 

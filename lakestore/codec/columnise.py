@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from lakestore.codec import times
 from lakestore.codec.nodes import Mask, Node, offsets_of
@@ -29,6 +30,9 @@ MAX_DEPTH = 12
 """Levels of nesting inside a record, beyond which values are kept as JSON text."""
 MAX_TEXT_DEPTH = 64
 """Levels inside such a text, beyond which the record table is not lifted: the renderer calls itself for each level."""
+
+MAX_WORDS = 4
+"""Different texts that may stand among times in a column of times."""
 
 _NONE = type(None)
 
@@ -120,7 +124,7 @@ def _uniform(values: Sequence[Any], kind: type, nulls: bool, depth: int) -> Node
         parsed = times.parse(array)
         if parsed is not None:
             return Node("time", n, array=parsed[1], format=parsed[0])
-        return Node("str", n, array=array)
+        return _times(array) or Node("str", n, array=array)
     if kind is bool:
         return Node("bool", n, array=pa.array(values, pa.bool_()))
     if kind is int:
@@ -131,6 +135,29 @@ def _uniform(values: Sequence[Any], kind: type, nulls: bool, depth: int) -> Node
     if kind is dict:
         return _struct(values, nulls, depth)
     return _list(values, nulls, depth)
+
+
+def _times(array: pa.StringArray) -> Node | None:
+    """Times beside a few words (an empty text, `N/A`, `open`), which stand aside; None: it is a column of texts."""
+    parted = times.part(array)
+    if parted is None:
+        return None
+    fmt, values, others = parted
+    words = array.filter(others).unique()
+    if len(words) > MAX_WORDS:
+        return None
+    texts = pc.if_else(others, array, pa.scalar(None, pa.string()))
+    written = pa.array([dump(word) for word in words.to_pylist()], pa.string())
+    return Node("time", len(array), array=values, format=fmt, odd=written.take(pc.index_in(texts, value_set=words)))
+
+
+def _one_kind(node: Node, values: Sequence[Any]) -> Node:
+    """The node of a column of texts without values aside."""
+    return (
+        Node("str", node.n, array=pa.array(values, pa.string()))
+        if node.kind == "time" and node.odd is not None
+        else node
+    )
 
 
 def _floats(values: Sequence[Any], nulls: bool) -> pa.Array:
@@ -182,7 +209,7 @@ def _list(values: Sequence[Any], nulls: bool, depth: int) -> Node | None:
     if depth >= MAX_DEPTH:
         return None
     flat = list(chain.from_iterable(present))
-    child = columnise(flat, depth + 1)
+    child = _one_kind(columnise(flat, depth + 1), flat)
     lengths = [0 if value is None else len(value) for value in values] if nulls else list(map(len, values))
     node = Node("list", len(values), offsets=offsets_of(lengths), child=child)
     if nulls:
@@ -221,7 +248,7 @@ def split(values: Sequence[Any], family: str) -> Node | None:
 
 def _split(values: Sequence[Any], families: Sequence[str], family: str, depth: int) -> Node | None:
     kept = [value if own == family else None for value, own in zip(values, families, strict=True)]
-    node = columnise(kept, depth)
+    node = _one_kind(columnise(kept, depth), kept)
     if node.kind == "json" or node.odd is not None or node.is_hollow:
         return None
     rest = [None if own == family else value for value, own in zip(values, families, strict=True)]

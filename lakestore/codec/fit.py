@@ -45,6 +45,8 @@ _FAMILIES: Mapping[str, str] = {
     "LIST": "list",
 }
 
+_TIMES = ("DATE", "TIMESTAMP", "TIMESTAMPTZ")
+
 Meta = dict[str, Any]
 """One column as the envelope keeps it: `k` key, `w` the name that a profile gave it, `t` kind, `f` field id, `x` field
 id of the sibling, and by kind."""
@@ -122,6 +124,8 @@ class Fit:
         placed: tuple[pa.Field, pa.Array] | None = None
         meta: Meta = {"t": "null"}
         if natural != "NULL":
+            if column.type == "VARCHAR" and node.kind == "time" and odd is not None:
+                node, odd = _with_words(node, odd)
             if column.type == "NULL" and not hollow:
                 self.typed[column.field_id] = natural
             result = None if hollow and column.type != "JSON" else self._store(node, column)
@@ -394,6 +398,8 @@ def _parted(node: Node, odd: pa.Array | None, column: Column) -> tuple[Node, pa.
 
     Value by value: only for columns whose commonest kind is not the one that the lake's column has.
     """
+    if node.kind == "str" and column.type in _TIMES:
+        return _timed(node, odd, column)
     family = "integer" if column.type == "BIGINT" and column.wide else _FAMILIES.get(column.type)
     if family is None or (odd is None and node.kind != "int"):
         return None
@@ -403,6 +409,34 @@ def _parted(node: Node, odd: pa.Array | None, column: Column) -> tuple[Node, pa.
     except TooDeepError:
         return None
     return None if parted is None else (_without_odd(parted), parted.odd)
+
+
+def _timed(node: Node, odd: pa.Array | None, column: Column) -> tuple[Node, pa.Array] | None:
+    """Texts for a column of times: those that are such times, and the others as JSON text; None: none is."""
+    parted = times.part(node.array)
+    if parted is None:
+        return None
+    fmt, values, others = parted
+    timed = Node("time", node.n, array=values, format=fmt)
+    if _natural(timed) != column.type:
+        return None
+    return timed, _merge(pc.if_else(others, render.texts(node), pa.scalar(None, pa.string())), odd)
+
+
+def _with_words(node: Node, odd: pa.Array) -> tuple[Node, pa.Array | None]:
+    """Times as the texts they are, with the words that stood aside; what else stood aside still does."""
+    assert node.format is not None
+    texts = pc.starts_with(odd, '"')
+    words = pa.array(
+        [
+            json.loads(text) if is_text else None
+            for text, is_text in zip(odd.to_pylist(), texts.to_pylist(), strict=True)
+        ],
+        pa.string(),
+    )
+    rest = pc.if_else(texts, pa.scalar(None, pa.string()), odd)
+    whole = Node("str", node.n, array=pc.coalesce(words, times.render(node.array, node.format)))
+    return whole, rest if rest.null_count < len(rest) else None
 
 
 def _merge(texts: pa.Array, odd: pa.Array | None) -> pa.Array:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -40,6 +41,8 @@ _ZONE = r"(?:[Zz]| ?UTC| ?[+-](?:[01]\d|2[0-3])(?::?[0-5]\d)?)?"
 _TEXT = re.compile(rb"\d{4}-\d\d-\d\d(?:([T ])\d\d:\d\d(:\d\d(?:[.,]\d{1,9})?)?(%b))?" % _ZONE.encode())
 _SUFFIX = re.compile(_ZONE, re.ASCII)
 
+_LOOKED = 64
+"""Texts of a column in which `part` looks for times."""
 _TWO = np.frombuffer(b"".join(b"%02d" % i for i in range(100)), np.uint16)
 _THREE = [np.frombuffer(b"".join((b"%03d" % i)[:k] for i in range(1000)), f"V{k}") for k in (1, 2, 3)]
 _KEPT = np.array([len((b"%03d" % i).rstrip(b"0")) for i in range(1000)], np.int64)
@@ -146,6 +149,36 @@ def parse(texts: pa.Array) -> tuple[TimeFormat, pa.Array] | None:
     if written is None or not (np.array_equal(written[1], starts) and np.array_equal(written[0], raw)):
         return None
     return fmt, _column(values, fmt, valid)
+
+
+def part(texts: pa.StringArray) -> tuple[TimeFormat, pa.Array, pa.Array] | None:
+    """Read the commonest kind of times in a column that holds other texts too.
+
+    Returns:
+        The format; the values, null where the text is another or null; where the others are. None: there are no times,
+        or nothing else.
+    """
+    found = Counter(_kind(guess) for text in texts.slice(0, _LOOKED) if (guess := _guess(text)) is not None)
+    for pattern, _ in found.most_common(1):
+        alike = pc.match_substring_regex(texts, pattern)
+        read = parse(pc.if_else(alike, texts, pa.scalar(None, pa.string())))
+        others = pc.fill_null(pc.invert(alike), False)
+        if read is not None and pc.any(others).as_py():
+            return *read, others
+    return None
+
+
+def _guess(text: pa.Scalar) -> re.Match[bytes] | None:
+    return _TEXT.fullmatch(text.as_buffer().to_pybytes()) if text.is_valid else None
+
+
+def _kind(guess: re.Match[bytes]) -> str:
+    """The pattern of texts like the one that was matched: of its separator and zone."""
+    date, fraction = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}", r":[0-9]{2}([.,][0-9]{1,9})?"
+    if guess[1] is None:
+        return f"{date}$"
+    zone = re.sub(r"\+", "[+]", guess[3].decode())
+    return f"{date}{guess[1].decode()}[0-9]{{2}}:[0-9]{{2}}{fraction if guess[2] is not None else ''}{zone}$"
 
 
 def in_range(micros: pa.TimestampArray) -> bool:
