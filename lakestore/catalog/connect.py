@@ -242,7 +242,7 @@ class Connections:
                     begun, revive = time.monotonic(), None
                     continue
                 if failed and now >= begun + patience:
-                    fact = str(failed[0].cause).strip().replace("\n", " ")
+                    fact = " ".join(str(failed[0].cause).split())
                     raise CatalogError(
                         f"cannot reach the catalog at {self.place}: {fact}; is the server running and the DSN right?"
                     ) from failed[0].cause

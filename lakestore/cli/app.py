@@ -78,6 +78,9 @@ def run(args: Sequence[str] | None = None) -> int:
         return code if isinstance(code, int) else 0
     except click.exceptions.Exit as exc:
         return exc.exit_code
+    except click.exceptions.NoArgsIsHelpError as exc:
+        say(exc.format_message())
+        return exc.exit_code
     except click.ClickException as exc:
         if isinstance(exc, click.UsageError) and exc.ctx is not None:
             say(f"{exc.ctx.get_usage()}\nTry '{exc.ctx.command_path} --help'.\n")

@@ -110,8 +110,9 @@ class Profile:
             place = self.strategies.index(ANY)
             return [str(path[place]) for path, _ in find(document, self.strategies)]
         # A name may stand beneath what another engine has as the name itself: strategy.name beneath strategy.
-        places = (found for path in self.identity.get("strategy", ()) for _, found in find(document, path))
-        return [name for name in places if isinstance(name, str) and name][:1]
+        places = [found for path in self.identity.get("strategy", ()) for _, found in find(document, path)]
+        names = [name for name in places if isinstance(name, str)]
+        return sorted(names, key=lambda name: not name)[:1]
 
 
 def find(value: Any, path: Path, done: Path = ()) -> Iterator[tuple[Path, Any]]:

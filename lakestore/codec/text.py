@@ -24,6 +24,7 @@ from lakestore.beside import Beside
 from lakestore.errors import InvalidInputError
 
 BOM = b"\xef\xbb\xbf"
+_ZIP = b"PK\x03\x04"
 LARGE = 256 << 10
 """Bytes of a text from which threads share its work: to hand some over takes 0.1 ms."""
 _LONG_INTEGER = re.compile(rb"\d{19}")
@@ -87,13 +88,16 @@ def parse(text: bytes, where: str, *, exact: bool = False) -> tuple[Any, bool]:
         try:
             return json.loads(body.decode()), True
         except UnicodeDecodeError as exc:
-            raise InvalidInputError(
-                f"{where} is not UTF-8: byte {exc.start} ({exc.reason}); JSON is kept as UTF-8"
-            ) from exc
+            if body.startswith(_ZIP):
+                fact = f"{where} is a zip archive; 'lakestore migrate' reads freqtrade's, unpack others"
+            else:
+                fact = f"{where} is not UTF-8: byte {exc.start} ({exc.reason}); JSON is kept as UTF-8"
+            raise InvalidInputError(fact) from exc
         except json.JSONDecodeError as exc:
-            raise InvalidInputError(
-                f"{where} is not JSON: line {exc.lineno} column {exc.colno} (character {exc.pos}): {exc.msg}"
-            ) from exc
+            fact = f"{where} is not JSON: line {exc.lineno} column {exc.colno} (character {exc.pos}): {exc.msg}"
+            if exc.msg == "Extra data" and exc.lineno > 1 and exc.colno == 1:
+                fact += "; files with a document on each line (.jsonl) are read by 'lakestore migrate'"
+            raise InvalidInputError(fact) from exc
         except RecursionError as exc:
             raise InvalidInputError(f"{where} is nested too deep for Python's json: flatten it") from exc
         except ValueError as exc:

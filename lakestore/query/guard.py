@@ -66,6 +66,8 @@ def one_query(con: duckdb.DuckDBPyConnection, sql: str, *, untrusted: bool) -> N
     statements = con.extract_statements(sql)
     # DuckDB 1.5 makes two statements without text of one PIVOT, 2.0 one of kind MULTI.
     pivot = len(statements) > 1 and not any(statement.query for statement in statements)
+    if not statements:
+        raise QueryError("there is no SQL statement in the text: give a SELECT")
     if len(statements) != 1 and not pivot:
         raise QueryError(f"expected one SQL statement, not {len(statements)}: give them one by one")
     kind = "MULTI" if pivot else statements[0].type.name

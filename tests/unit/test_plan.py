@@ -227,6 +227,7 @@ def test_a_strategy_is_named_beneath_its_key_too() -> None:
     assert GENERIC.strategies_of({"strategy": {"name": "x"}}) == ["x"]
     assert GENERIC.strategies_of({"strategy": "", "strategy_name": None, "metadata": {"strategy": "y"}}) == ["y"]
     assert GENERIC.strategies_of({"strategy": 5}) == []
+    assert GENERIC.strategies_of({"strategy": ""}) == [""]
 
 
 def test_identity_is_no_table() -> None:

@@ -98,3 +98,11 @@ def test_help_and_version_go_to_standard_output(call: Call) -> None:
 def test_every_command_s_help_has_an_example(call: Call) -> None:
     for command in ("init", "save", "load", "results", "sql", "tables", "files", "delete", "doctor", "catalog"):
         assert "Example:\n" in call(command, "--help").out
+
+
+@pytest.mark.parametrize("group", [(), ("archive",), ("catalog",)])
+def test_a_group_alone_shows_its_help_and_no_error(call: Call, group: tuple[str, ...]) -> None:
+    done = call(*group)
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith(f"Usage: {' '.join(('lakestore', *group))} ") and done.err.count("Usage:") == 1
+    assert "error" not in done.err.lower().split("commands:")[0]

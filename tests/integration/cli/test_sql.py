@@ -107,3 +107,11 @@ def test_sql_can_neither_write_nor_read_other_files(call: Call, lake: Path, tmp_
     assert (done.code, done.out) == (11, "")
     assert sorted(tmp_path.iterdir()) == before
     assert "breakout" not in done.err
+
+
+@pytest.mark.parametrize("text", ["", " ", "/* nothing */", ";"])
+def test_a_text_without_a_statement_says_so(call: Call, text: str) -> None:
+    call("init")
+    done = call("sql", text)
+    assert (done.code, done.out) == (11, "")
+    assert done.err == "error: there is no SQL statement in the text: give a SELECT\n"
