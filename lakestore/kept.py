@@ -1,9 +1,11 @@
 """What a `results` file of one row keeps beside its columns: the record and the envelope as one value.
 
-Bytes: the length of the head (variable-length integer), the head, the record's hashes and statistics as they are, the
-envelope. The head is the rest of the record as JSON, a zstd frame without its first four bytes, with a dictionary that
-both sides know; in it stands, for what was text of bytes, how many bytes there are. A file of several rows has the
-record as JSON text, which compresses as well there.
+Bytes: 0, the length of the head (variable-length integer), the head, the record's hashes, statistics and long numbers
+(little endian) as they are, the envelope. The head is the rest of the record as JSON without what most records say, a
+zstd frame without its first four bytes, with a dictionary that both sides know; in it stands, for what was text of
+bytes or a long number, how many bytes there are. The older form began with the length of its head, which had another
+dictionary, numbers as they are, and all of the record. A file of several rows has the record as JSON text, which
+compresses as well there.
 """
 
 from __future__ import annotations
@@ -20,7 +22,8 @@ from lakestore.compression import zstd
 from lakestore.errors import CorruptFileError
 
 _MAGIC = b"\x28\xb5\x2f\xfd"
-_WORDS = (
+_PRESENT = b"\0"
+_OLDER_WORDS = (
     b'"batch":16,"replaces":16,"by_symbol":{"trades":,"zone_assumed":true,"strategies":["profile":"backtrader",'
     b'"profile":"vectorbt","profile":"lean","profile":"backtesting","profile":"iaf","profile":"freqtrade",'
     b'"fidelity":["original",["patched",5"orders":"equity":"daily_profit":"daily_breakdown":"portfolio_snapshots":'
@@ -28,14 +31,25 @@ _WORDS = (
     b'{"records":1,"signals":1000,"trades":50,"equity_curve":100},"saved_at":17"stats":{"records":1,"signals":10,'
     b'"trades":80,"equity_curve":'
 )
-"""Part of the format: never to be changed."""
+_WORDS = (
+    b'"batch":16,"replaces":16,"by_symbol":{"trades":,"signals":,"zone_assumed":true,"profile":"backtrader",'
+    b'"profile":"vectorbt","profile":"lean","profile":"backtesting","profile":"iaf","profile":"freqtrade",'
+    b'"fidelity":["original",["patched",5"strategies":["","orders":"equity":"daily_profit":"daily_breakdown":'
+    b'"portfolio_snapshots":{"write_id":16,"sha256":32,"json_size":2,"tables":{"trades":"saved_at":7}'
+    b'{"write_id":16,"sha256":32,"json_size":3,"tables":{"signals":1000,"trades":50,"equity_curve":100},"saved_at":7,'
+    b'"stats":1'
+)
+"""Both are part of the format: never to be changed."""
 _HEXADECIMAL, _IDS = ("sha256",), ("write_id", "batch", "replaces")
 _PACKED = ("stats", "by_symbol")
+_NUMBERS = ("json_size", "saved_at")
+_MOSTLY = {"profile": "generic", "fidelity": ["style", 0]}
+"""What is not said where it is this."""
 
 
 @cache
-def _dictionary() -> Any:
-    return zstd.ZstdDict(_WORDS, is_raw=True).as_prefix
+def _dictionary(words: bytes) -> Any:
+    return zstd.ZstdDict(words, is_raw=True).as_prefix
 
 
 def packed(record: Mapping[str, Any], envelope: bytes) -> bytes:
@@ -54,12 +68,17 @@ def packed(record: Mapping[str, Any], envelope: bytes) -> bytes:
             head[key] = apart(UUID(value).bytes)
         elif key in _PACKED:
             head[key] = _each(value, lambda text: apart(b64decode(text)))
-        else:
+        elif key in _NUMBERS:
+            head[key] = apart(value.to_bytes((value.bit_length() + 8) // 8, "little", signed=True))
+        elif value != _MOSTLY.get(key):
             head[key] = value
-    options: dict[int, int] = {zstd.CompressionParameter.compression_level: 19}
+    options: dict[int, int] = {
+        zstd.CompressionParameter.compression_level: 19,
+        zstd.CompressionParameter.content_size_flag: 0,
+    }
     text = json.dumps(head, separators=(",", ":")).encode()
-    frame = bytes(zstd.compress(text, options=options, zstd_dict=_dictionary())).removeprefix(_MAGIC)
-    out = bytearray()
+    frame = bytes(zstd.compress(text, options=options, zstd_dict=_dictionary(_WORDS))).removeprefix(_MAGIC)
+    out = bytearray(_PRESENT)
     varint.write(len(frame), out)
     return b"".join([bytes(out), frame, *raw, envelope])
 
@@ -76,8 +95,11 @@ def unpacked(value: bytes, where: str) -> tuple[dict[str, Any], bytes]:
         CorruptFileError: they cannot be read.
     """
     try:
-        size, at = varint.read(value, 0)
-        head: dict[str, Any] = json.loads(zstd.decompress(_MAGIC + value[at : at + size], zstd_dict=_dictionary()))
+        is_older = not value.startswith(_PRESENT)
+        size, at = varint.read(value, 0 if is_older else len(_PRESENT))
+        words = _OLDER_WORDS if is_older else _WORDS
+        frame = _MAGIC + value[at : at + size]
+        head: dict[str, Any] = json.loads(zstd.decompress(frame, zstd_dict=_dictionary(words)))
         at += size
 
         def taken(size: int) -> bytes:
@@ -94,6 +116,8 @@ def unpacked(value: bytes, where: str) -> tuple[dict[str, Any], bytes]:
                 head[key] = str(UUID(bytes=taken(told)))
             elif key in _PACKED:
                 head[key] = _each(told, lambda length: b64encode(taken(length)).decode())
+            elif key in _NUMBERS and not is_older:
+                head[key] = int.from_bytes(taken(told), "little", signed=True)
     except (zstd.ZstdError, ValueError, IndexError, TypeError, AttributeError) as exc:
         raise CorruptFileError(f"the record of a result in {where} is damaged: {exc}") from exc
-    return head, value[at:]
+    return {**_MOSTLY, **head}, value[at:]

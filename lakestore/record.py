@@ -78,12 +78,13 @@ def row_of(
         "write_id": str(info.write_id),
         "sha256": info.sha256,
         "json_size": info.json_size,
-        "strategies": list(info.strategies),
         "profile": info.profile,
         "fidelity": [info.fidelity.kind, info.fidelity.bytes],
         "tables": dict(info.tables),
         "saved_at": _micros(info.saved_at),
     }
+    if info.strategies != (info.strategy,):
+        record["strategies"] = list(info.strategies)
     if info.stats.packed:
         record["stats"] = b64encode(info.stats.packed).decode()
     if info.stats.by_symbol:

@@ -1,15 +1,23 @@
 """The envelope: a document without its record tables, and what rebuilds each of them beside its rows.
 
-Bytes: `LSE2`, then one zstd frame (with a dictionary of its own) of: length of the header (4 bytes, little endian), the
-header (JSON), and the blobs one after the other, their lengths in the header. Blob 0 is the document's text with the
-record tables cut out. In the header a column whose field id follows the one before it does not name it. `LSE1` had
-another dictionary, and named each.
+Bytes: 3, then a zstd frame without its first four bytes (with a dictionary of its own) of: a line of numbers (a JSON
+array), a line with the profile's name and what is kept of each record table (a JSON array), the blobs one after the
+other, and the document's text with the record tables cut out. The numbers are those of the renderer, of the profile's
+version and whether only Python reads the document; of each table how far behind the one before it lies, its rows and
+its first field id, and those that do not follow the one before them, for which a 0 stands in the line below; and the
+blobs' lengths. So the second line is mostly the dictionary's own words. What a table has in common with the one before
+it (strategy, style), or with most (objects, under its name) does not stand there.
+
+`LSE2` and `LSE1` began envelopes of JSON objects whose numbers stood in them: the whole frame of the length of the
+header (4 bytes, little endian), the header, and the blobs, of which that text was the first. Both had other
+dictionaries, and `LSE1` named each field id.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -20,8 +28,9 @@ from lakestore.codec.style import Style
 from lakestore.compression import zstd
 from lakestore.errors import CorruptFileError
 
-MAGIC = b"LSE2"
-_OLDER = b"LSE1"
+_MAGIC = b"\3"
+_OLD, _OLDEST = b"LSE2", b"LSE1"
+_ZSTD = b"\x28\xb5\x2f\xfd"
 _OLDER_WORDS = (
     rb'{"renderer":1,"profile":["generic",1],"python":false,"regions":[{"at":0,"table":"signals","strategy":"",'
     rb'"rows":0,"form":"objects","style":{"gaps":[[0,"[","\n    ","\n    ","\n  "],[1,"{","\n      ","\n      ",'
@@ -43,11 +52,10 @@ def _dictionary(magic: bytes) -> Any:
     It takes 0.5 kB off an envelope, 2 off one of freqtrade. Part of the format, as its first bytes name it: never to
     be changed.
     """
-    if magic == _OLDER:
-        words = _OLDER_WORDS
-    else:
-        words = (resources.files("lakestore.codec") / "words.txt").read_bytes()
-    return zstd.ZstdDict(words, is_raw=True)
+    if magic == _OLDEST:
+        return zstd.ZstdDict(_OLDER_WORDS, is_raw=True)
+    name = "words.txt" if magic == _OLD else "words3.dict"
+    return zstd.ZstdDict((resources.files("lakestore.codec") / name).read_bytes(), is_raw=magic == _OLD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,24 +95,21 @@ class Envelope:
 
     def to_bytes(self) -> bytes:
         """The envelope as it is stored."""
-        blobs = [self.skeleton, *self.blobs]
-        header = {
-            "renderer": max((region.style.renderer for region in self.regions), default=1),
-            "profile": list(self.profile),
-            "python": self.python,
-            "regions": [_region_json(region) for region in self.regions],
-            "blobs": [len(blob) for blob in blobs],
-        }
-        head = json.dumps(header, separators=(",", ":")).encode()
-        body = b"".join([len(head).to_bytes(4, "little"), head, *blobs])
-        words = _dictionary(MAGIC)
+        numbers, tables = _written(self)
+        lines = [json.dumps(line, separators=(",", ":")).encode() for line in (numbers, [self.profile[0], tables])]
+        body = b"".join([b"\n".join([*lines, b""]), *self.blobs, self.skeleton])
+        words = _dictionary(_MAGIC)
         if len(body) < 1 << 16:
             # Digested once in a process: to look the words through each time takes 0.6 ms, and saves 3 bytes.
             level, words = 16, words.as_digested_dict
         else:
-            level, words = 12 if len(body) < 1 << 20 else 6, words.as_prefix
-        options: dict[int, int] = {zstd.CompressionParameter.compression_level: level}
-        return MAGIC + bytes(zstd.compress(body, options=options, zstd_dict=words))
+            level, words = 12 if len(body) < 1 << 20 else 6, words.as_undigested_dict
+        options: dict[int, int] = {
+            zstd.CompressionParameter.compression_level: level,
+            zstd.CompressionParameter.content_size_flag: 0,
+            zstd.CompressionParameter.dict_id_flag: 0,
+        }
+        return _MAGIC + bytes(zstd.compress(body, options=options, zstd_dict=words)).removeprefix(_ZSTD)
 
     @classmethod
     def from_bytes(cls, data: bytes, where: str) -> Envelope:
@@ -113,25 +118,86 @@ class Envelope:
         Raises:
             CorruptFileError: it is damaged, or of a newer lakestore.
         """
-        magic = bytes(data[:4])
-        if magic not in (MAGIC, _OLDER):
-            raise CorruptFileError(f"the envelope of {where} begins with {data[:4]!r}, not {MAGIC!r}")
+        magic = next((each for each in (_MAGIC, _OLD, _OLDEST) if data.startswith(each)), None)
+        if magic is None:
+            raise CorruptFileError(
+                f"the envelope of {where} begins with {data[:4]!r}, as none that this lakestore knows"
+            )
         try:
-            body = zstd.decompress(data[4:], zstd_dict=_dictionary(magic).as_prefix)
-            size = int.from_bytes(body[:4], "little")
-            header = json.loads(body[4 : 4 + size])
-            if header["renderer"] > RENDERER:
-                raise CorruptFileError(
-                    f"{where} was written with renderer {header['renderer']}, this lakestore has {RENDERER}: upgrade it"
-                )
-            blobs, at = [], 4 + size
-            for length in header["blobs"]:
-                blobs.append(body[at : at + length])
-                at += length
-            regions = tuple(_region(value) for value in header["regions"])
-            return cls(blobs[0], regions, tuple(header["profile"]), header["python"], tuple(blobs[1:]))
-        except (zstd.ZstdError, ValueError, KeyError, TypeError, IndexError) as exc:
+            frame = _ZSTD + data[1:] if magic == _MAGIC else data[4:]
+            body = zstd.decompress(frame, zstd_dict=_dictionary(magic))
+            return _read(body, where) if magic == _MAGIC else _read_older(body, where)
+        except (zstd.ZstdError, ValueError, KeyError, TypeError, IndexError, StopIteration) as exc:
             raise CorruptFileError(f"the envelope of {where} is damaged: {exc}") from exc
+
+
+def _check_renderer(version: int, where: str) -> None:
+    if version > RENDERER:
+        raise CorruptFileError(
+            f"{where} was written with renderer {version}, this lakestore has {RENDERER}: upgrade it"
+        )
+
+
+def _written(envelope: Envelope) -> tuple[list[int], list[dict[str, Any]]]:
+    """The numbers of an envelope, and the record tables without them."""
+    numbers = [RENDERER, envelope.profile[1], int(envelope.python)]
+    tables = []
+    before: StoredRegion | None = None
+    for region in envelope.regions:
+        first = next(_ids(region.meta), 0)
+        numbers += [region.at - (before.at if before else 0), region.rows, first]
+        value: dict[str, Any] = {"table": region.table}
+        if before is None or region.strategy != before.strategy:
+            value["strategy"] = region.strategy
+        if region.form != _FORM:
+            value["form"] = region.form
+        if before is None or region.style != before.style:
+            value["style"] = region.style.to_json()
+        value["meta"] = _apart(region.meta, [first - 1], numbers)
+        if region.key != json.dumps([region.table]):
+            value["key"] = region.key
+        optional = ((name, getattr(region, name)) for name in _OPTIONAL)
+        tables.append(value | {name: item for name, item in optional if item is not None and item is not False})
+        before = region
+    return numbers + [len(blob) for blob in envelope.blobs], tables
+
+
+def _read(body: bytes, where: str) -> Envelope:
+    first, second, rest = body.split(b"\n", 2)
+    numbers = iter(json.loads(first))
+    _check_renderer(next(numbers), where)
+    version, python = next(numbers), next(numbers) == 1
+    profile, tables = json.loads(second)
+    regions: list[StoredRegion] = []
+    for value in tables:
+        before = regions[-1] if regions else None
+        if before is not None:
+            value = {"strategy": before.strategy, **value}
+        at, rows, own = next(numbers) + (before.at if before else 0), next(numbers), next(numbers)
+        style = Style.from_json(value["style"]) if before is None or "style" in value else before.style
+        meta = _together(value["meta"], [own - 1], numbers)
+        defaults = {"form": _FORM, "key": json.dumps([value["table"]])}
+        regions.append(StoredRegion(**{**defaults, **value, "at": at, "rows": rows, "style": style, "meta": meta}))
+    blobs, at = [], 0
+    for length in numbers:
+        blobs.append(rest[at : at + length])
+        at += length
+    return Envelope(rest[at:], tuple(regions), (profile, version), python, tuple(blobs))
+
+
+def _read_older(body: bytes, where: str) -> Envelope:
+    size = int.from_bytes(body[:4], "little")
+    header = json.loads(body[4 : 4 + size])
+    _check_renderer(header["renderer"], where)
+    blobs, at = [], 4 + size
+    for length in header["blobs"]:
+        blobs.append(body[at : at + length])
+        at += length
+    regions = []
+    for value in header["regions"]:
+        meta = _numbered(value["meta"], [0])
+        regions.append(StoredRegion(**{**value, "style": Style.from_json(value["style"]), "meta": meta}))
+    return Envelope(blobs[0], tuple(regions), tuple(header["profile"]), header["python"], tuple(blobs[1:]))
 
 
 def compress(data: bytes) -> bytes:
@@ -165,34 +231,69 @@ def _window(base: bytes, text: bytes) -> int:
 
 
 _OPTIONAL = ("patch", "original", "arrow", "arrow_exact")
+_FORM = "objects"
+_TOLD = 0
+"""In the place of a field id: it stands among the numbers."""
 
 
-def _region_json(region: StoredRegion) -> dict[str, Any]:
-    value = {item.name: getattr(region, item.name) for item in fields(region)}
-    value["style"] = region.style.to_json()
-    value["meta"] = _numbered(region.meta, [0], written=True)
-    return {
-        name: item for name, item in value.items() if name not in _OPTIONAL or (item is not None and item is not False)
-    }
-
-
-def _region(value: dict[str, Any]) -> StoredRegion:
-    meta = _numbered(value["meta"], [0], written=False)
-    return StoredRegion(**{**value, "style": Style.from_json(value["style"]), "meta": meta})
-
-
-def _numbered(meta: Meta, last: list[int], *, written: bool, top: bool = True) -> Meta:
-    """A column's meta without the field ids that follow the `last` one, as it is written; or with them again."""
-    made = dict(meta)
-    if not top and meta["t"] != "null":
-        own = meta.get("f", last[0] + 1)
-        if written and own == last[0] + 1:
-            del made["f"]
-        elif not written:
-            made["f"] = own
-        last[0] = own
-    if "c" in meta:
-        made["c"] = [_numbered(member, last, written=written, top=False) for member in meta["c"]]
+def _members(meta: Meta) -> Iterator[Meta]:
+    yield from meta.get("c", ())
     if "e" in meta:
-        made["e"] = _numbered(meta["e"], last, written=written, top=False)
-    return made
+        yield meta["e"]
+
+
+def _ids(meta: Meta) -> Iterator[int]:
+    """The field ids in a column's meta, without its own."""
+    for member in _members(meta):
+        if member["t"] != "null":
+            yield member["f"]
+        yield from _ids(member)
+
+
+def _each(meta: Meta, made: Callable[[Meta], Meta]) -> Meta:
+    """A meta with its members made anew, in the order of `_members`."""
+    whole = dict(meta)
+    if "c" in meta:
+        whole["c"] = [made(member) for member in meta["c"]]
+    if "e" in meta:
+        whole["e"] = made(meta["e"])
+    return whole
+
+
+def _apart(meta: Meta, last: list[int], numbers: list[int]) -> Meta:
+    """A meta without its members' field ids; those that do not follow the `last` one are put to the numbers."""
+
+    def made(member: Meta) -> Meta:
+        if member["t"] != "null":
+            own, last[0] = member["f"], last[0] + 1
+            member = {name: item for name, item in member.items() if name != "f"}
+            if own != last[0]:
+                numbers.append(own)
+                member["f"], last[0] = _TOLD, own
+        return _apart(member, last, numbers)
+
+    return _each(meta, made)
+
+
+def _together(meta: Meta, last: list[int], numbers: Iterator[int]) -> Meta:
+    """The meta that `_apart` was given."""
+
+    def made(member: Meta) -> Meta:
+        if member["t"] != "null":
+            last[0] = next(numbers) if "f" in member else last[0] + 1
+            member = member | {"f": last[0]}
+        return _together(member, last, numbers)
+
+    return _each(meta, made)
+
+
+def _numbered(meta: Meta, last: list[int]) -> Meta:
+    """An older meta with the field ids that follow the `last` one."""
+
+    def made(member: Meta) -> Meta:
+        if member["t"] != "null":
+            last[0] = member.get("f", last[0] + 1)
+            member = member | {"f": last[0]}
+        return _numbered(member, last)
+
+    return _each(meta, made)

@@ -97,7 +97,7 @@ def result_of(
         file_size=sum(layout.share(h.span.bytes, h.span.first_row, h.span.rows, h.total) for h in held),
         json_size=said["json_size"],
         run_date=day,
-        strategies=tuple(said["strategies"]),
+        strategies=tuple(said.get("strategies", [strategy])),
         sha256=said["sha256"],
         profile=said["profile"],
         fidelity=Fidelity(*said["fidelity"]),

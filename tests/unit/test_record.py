@@ -73,7 +73,8 @@ def test_a_record_that_is_cut_off_or_changed_is_damage() -> None:
             kept.unpacked(whole[:end], "it")
     for head in (b"[]", b"1", b'{"sha256":-1}', b'{"sha256":"x"}', b'{"stats":[]}', b'{"write_id":3}', b"{"):
         frame = kept.zstd.compress(head)[4:]
-        with pytest.raises(CorruptFileError, match="is damaged"):
-            kept.unpacked(bytes([len(frame)]) + frame + b"abc", "it")
-    told = {"key of a later version": b64encode(b"x").decode()}
+        for begin in (b"", b"\0"):
+            with pytest.raises(CorruptFileError, match="is damaged"):
+                kept.unpacked(begin + bytes([len(frame)]) + frame + b"abc", "it")
+    told = {"profile": "generic", "fidelity": ["style", 0], "key of a later version": b64encode(b"x").decode()}
     assert kept.unpacked(kept.packed(told, b"e"), "it") == (told, b"e")
