@@ -25,9 +25,8 @@ Made from the help texts by `make docs`; a test keeps it so.
 - A document may take 1 GiB of JSON, unpacked; `LAKESTORE_MAX_DOCUMENT=4GB` takes more. A save needs about eight
   times as much memory.
 - What engines write to is set in the same way: `RESULT_STORAGE_MODE`, `RESULT_STORAGE_PRIMARY`,
-  `RESULT_STORAGE_VERIFY_READS`, `RESULT_STORAGE_JSON_ROOT`, `RESULT_STORAGE_JSON_PATTERN`
-  (keys `mode`, `primary`, `verify_reads`, `json_root`,
-  `json_pattern`; [cutover.md](cutover.md) tells what they do).
+  `RESULT_STORAGE_VERIFY_READS`, `RESULT_STORAGE_JSON_ROOT`, `RESULT_STORAGE_JSON_PATTERN` (keys `mode`, `primary`,
+  `verify_reads`, `json_root`, `json_pattern`; [cutover.md](cutover.md) tells what they do).
 - `--format json` prints one array of objects, one a line, keys as in the table's heading or named below. Times are
   ISO 8601 text in UTC, numbers keep their digits, and NaN and the infinities, which JSON lacks, are the texts
   `"NaN"`, `"Infinity"`, `"-Infinity"`. `--format csv` has a header; a missing value is empty, an empty text is `""`.
@@ -64,11 +63,15 @@ SCHEMAS = {
         "with `--list`: `version`, `let_go_at`, `reason` (`deleted` or `replaced`), `strategy`, `status`, "
         "`created_at`, `json_size` (bytes), `sha256`"
     ),
-    "sync": "`kind`, `path` (below the lake), `task_ids` (array), `detail`; `docs/upkeep.md` tells the kinds",
+    "catalog sync": "`kind`, `path` (below the lake), `task_ids` (array), `detail`; `docs/upkeep.md` tells the kinds",
     "doctor": "`check`, `ok` (boolean), `detail`",
-    "list": "`archive`, `strategy`, `month`, `path` (below the tree), `bytes`, `task_ids` (array), `sha256` (of it)",
+    "archive list": (
+        "`archive`, `strategy`, `month`, `path` (below the tree), `bytes`, `task_ids` (array), `sha256` (of it)"
+    ),
     "sql": "the columns of the query",
+    "bench": "`scenario`, `step`, `value`, `unit`",
 }
+"""What a command with `--format` prints, by the command's name."""
 
 
 def page() -> str:
@@ -77,8 +80,8 @@ def page() -> str:
     for ctx in _commands(click.Context(cli, info_name="lakestore", **cli.context_settings)):
         parts.append(f"## {ctx.command_path}\n")
         parts.append(_help(ctx))
-        if ctx.info_name in SCHEMAS:
-            parts.append(f"Keys in JSON and CSV: {SCHEMAS[ctx.info_name]}.\n")
+        if any(param.name == "format" for param in ctx.command.params):
+            parts.append(f"Keys in JSON and CSV: {SCHEMAS[ctx.command_path.removeprefix('lakestore ')]}.\n")
     codes = [(0, "done"), (exits.USAGE, "a command line that cannot be read"), *exits.EXIT_CODES.values()]
     codes += [(exits.INTERRUPTED, "stopped with Ctrl-C"), (exits.BROKEN_PIPE, "the reader of the output went away")]
     kinds = {code: f"`{kind}`" for kind, (code, _) in exits.EXIT_CODES.items()}

@@ -85,4 +85,6 @@ def compact(
         say(f"would merge {files} files ({before / 1e6:,.1f} MB)")
     else:
         say(f"merged {files} files ({before / 1e6:,.1f} MB) into {into} ({after / 1e6:,.1f} MB)")
-    return exits.EXIT_CODES[max(problems)][0] if problems else 0
+    if not problems:
+        return 0
+    return exits.EXIT_CODES["corrupt_file" if "corrupt_file" in problems else "conflict"][0]

@@ -14,7 +14,10 @@ BROKEN_PIPE = 141
 """128 + SIGPIPE: whoever read our output went away, as `head` does."""
 
 EXIT_CODES: dict[str, tuple[int, str]] = {
-    "error": (1, "anything else, and `doctor` when a check fails"),
+    "error": (
+        1,
+        "anything else; not all is in order (`doctor`, `status`) or done (`migrate`, `archive`, `delete`)",
+    ),
     "invalid_input": (3, "a document, setting or option that cannot be used; nothing was written"),
     "not_found": (4, "no such result, table or lake"),
     "already_exists": (5, "a result of this task id with other content is in the lake"),

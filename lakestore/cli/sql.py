@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import orjson
 
-from lakestore.cli.options import config, format_option, lake_options, open_lake
+from lakestore.cli.options import as_size, config, format_option, lake_options, open_lake
 from lakestore.cli.output import Field, Raw, print_rows, to_json
 from lakestore.errors import InvalidInputError, QueryError
 
@@ -24,11 +24,20 @@ _NESTED = {"struct", "list", "array", "map", "union"}
 
 @click.command()
 @click.argument("query")
-@click.option("--timeout", type=float, default=60.0, show_default=True, help="Seconds that it may take.")
-@click.option("--memory", default="2GB", show_default=True, help="Memory that it may take, as in 500MB.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    default=60.0,
+    show_default=True,
+    help="How long it may take.",
+)
+@click.option(
+    "--memory", metavar="SIZE", default="2GB", show_default=True, callback=as_size, help="Memory that it may take."
+)
 @format_option
 @lake_options
-def sql(query: str, timeout: float, memory: str, format: str | None) -> None:
+def sql(query: str, timeout: float, memory: int, format: str | None) -> None:
     """Answer one SELECT over the lake.
 
     It is written in DuckDB's SQL; '-' reads it from standard input. Every lake table is there by its
@@ -51,7 +60,7 @@ def sql(query: str, timeout: float, memory: str, format: str | None) -> None:
         except UnicodeDecodeError as exc:
             raise InvalidInputError(f"the query on standard input is not UTF-8: {exc}") from exc
     with open_lake(settings) as lake:
-        relation = lake.sql(query, untrusted=True, limits=Limits(seconds=timeout, memory=memory))
+        relation = lake.sql(query, untrusted=True, limits=Limits(seconds=timeout, memory=f"{memory}B"))
         kinds = [kind.id for kind in relation.types]
         fields = [Field(name, number=kind in _NUMBERS) for name, kind in zip(relation.columns, kinds, strict=True)]
         print_rows(fields, _rows(relation), settings.format)

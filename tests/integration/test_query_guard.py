@@ -61,6 +61,11 @@ def everything_on_disk(lake: QueryLake) -> dict[str, tuple[int, int]]:
     }
 
 
+def test_a_limit_that_is_none_is_refused(lake: QueryLake) -> None:
+    with pytest.raises(QueryError, match="does not start with these settings"):
+        ask(lake, "SELECT 1", memory="much")
+
+
 ATTEMPTS = [
     # Files by function.
     "SELECT * FROM read_text('{dir}/secret.txt')",

@@ -71,8 +71,12 @@ def test_a_statement_has_the_time_and_the_memory_that_it_is_given(call: Call, la
     assert done.code == 11 and "ran longer than 0.2 s" in done.err
     done = call("sql", "--memory", "20MB", "SELECT list(range) FROM range(100_000_000)")
     assert done.code == 11 and "needs more memory than it may have" in done.err
-    done = call("sql", "--memory", "much", "SELECT 1")
-    assert done.code == 11 and "DuckDB does not start with these settings" in done.err
+
+
+@pytest.mark.parametrize("limit", [("--memory", "much"), ("--memory", "0"), ("--timeout", "0"), ("--timeout", "-1")])
+def test_a_limit_that_is_none_is_refused(call: Call, lake: Path, limit: tuple[str, str]) -> None:
+    done = call("sql", *limit, "SELECT 1")
+    assert done.code == 2 and limit[1] in done.err
 
 
 def test_a_wrong_column_is_named(call: Call, lake: Path) -> None:
