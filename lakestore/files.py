@@ -354,6 +354,16 @@ class Writing:
         for folder, those in folders.items():
             self._works.append(Beside(partial(self._place, folder, those), apart=apart))
 
+    def drop(self) -> None:
+        """Remove what was begun: other files come in its place."""
+        for work in self._works:
+            work.drop()
+        for name in [*self._names, *self._names.values()]:
+            with contextlib.suppress(OSError):
+                os.unlink(self._files.path(name))
+        self._works = []
+        self._names = {}
+
     def finish(self) -> None:
         """Give all files their names; on return they are durable.
 
@@ -398,10 +408,5 @@ class Writing:
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._finished:
-            return
-        for work in self._works:
-            work.drop()
-        for name in [*self._names, *self._names.values()]:
-            with contextlib.suppress(OSError):
-                os.unlink(self._files.path(name))
+        if not self._finished:
+            self.drop()

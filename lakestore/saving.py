@@ -20,7 +20,7 @@ from lakestore import layout, record, tombstones
 from lakestore.catalog import Catalog
 from lakestore.codec import by_symbol, encode, text
 from lakestore.codec.draft import Draft, read
-from lakestore.codec.encode import Encoded
+from lakestore.codec.encode import Encoded, Part, Ready
 from lakestore.codec.known import known
 from lakestore.config import MAX_DOCUMENT
 from lakestore.errors import (
@@ -267,7 +267,7 @@ class Saver:
         )
         return Taken(draft, identity)
 
-    def encode(self, taken: Taken, columns: Columns, *, files: bool) -> Encoded:
+    def encode(self, taken: Taken, columns: Columns, *, files: bool, ready: Ready | None = None) -> Encoded:
         """A document's rows and envelope, proved; with files of its own, or rows that are to share some."""
         return encode.encode(
             taken.draft,
@@ -276,6 +276,7 @@ class Saver:
             strategy=taken.identity.strategy,
             decimals=self.home.numbers == "decimal",
             files=files,
+            ready=ready,
         )
 
     def describe(self, taken: Taken, encoded: Encoded, write_id: UUID) -> ResultInfo:
@@ -286,13 +287,19 @@ class Saver:
     def _prepare(self, taken: Taken, replaces: UUID | None, writing: Writing) -> tuple[NewResult, list[NewFile]]:
         """A result encoded and proved: its catalog entry, and its files, which are being written."""
         columns = Columns(self.catalog)
-        encoded = self.encode(taken, columns, files=True)
-        self.stamp.press(anew=columns.reserved)
         # All files of a write bear its id: so its row in `results` says where its other rows are.
         write_id = self.new_id()
         day = layout.run_date(taken.identity.created_at, self.home.partition)
-        files = [new_file(part.table, part.strategy, day, write_id, part.rows, part.data) for part in encoded.parts]
-        writing.add(((file.path, part.data) for file, part in zip(files, encoded.parts, strict=True)), apart=True)
+        files: list[NewFile] = []
+
+        def begin(parts: Sequence[Part]) -> None:
+            self.stamp.press(anew=columns.reserved)
+            writing.drop()
+            files[:] = [new_file(part.table, part.strategy, day, write_id, part.rows, part.data) for part in parts]
+            writing.add(((file.path, part.data) for file, part in zip(files, parts, strict=True)), apart=True)
+
+        # Written while they are proved: they get their names afterwards.
+        encoded = self.encode(taken, columns, files=True, ready=begin)
         info = self.describe(taken, encoded, write_id)
         row = record.row_of(info, encoded.envelope, replaces=replaces, zone_assumed=taken.identity.zone_assumed)
         data = record.to_buffer([row])

@@ -18,7 +18,7 @@ from lakestore.codec.plan import Region
 from lakestore.codec.profile import Path, Profile
 from lakestore.codec.strings import PLAIN, Escapes
 from lakestore.codec.style import COMPACT
-from lakestore.codec.text import Hashed
+from lakestore.codec.text import LARGE, Hashed
 from lakestore.errors import InvalidInputError
 
 
@@ -96,7 +96,8 @@ def _with_tables(draft: Draft, tables: Mapping[str, Any]) -> Draft:
         # Only Python's json reads NaN, and integers beyond 64 bits as such.
         draft.python |= node.has_words or any(map(pa.types.is_decimal, table.schema.types))
     draft.regions += added
-    draft.source = Beside(partial(_with_rows, draft.text, bool(draft.value), added), apart=False)
+    size = sum(region.given.nbytes for region in added if region.given is not None)
+    draft.source = Beside(partial(_with_rows, draft.text, bool(draft.value), added), apart=size >= LARGE // 2)
     plan.name_apart(draft.regions)
     return draft
 

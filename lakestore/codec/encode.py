@@ -6,10 +6,9 @@ values, regions where they truly stand; what still differs is kept as a patch or
 
 from __future__ import annotations
 
-import copy
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -20,11 +19,10 @@ from lakestore.beside import Beside
 from lakestore.codec import fit, style, text
 from lakestore.codec.draft import Draft, parsed
 from lakestore.codec.envelope import Envelope, StoredRegion
-from lakestore.codec.nodes import Node, same
 from lakestore.codec.pack import Rows, begun
 from lakestore.codec.plan import Region
 from lakestore.codec.profile import Path
-from lakestore.codec.prove import prove, worse
+from lakestore.codec.prove import Written, prove, worse, written
 from lakestore.codec.text import LARGE
 from lakestore.errors import ConflictError, CorruptFileError
 from lakestore.model import Fidelity, LakeTable, NewColumn, SqlType
@@ -88,26 +86,49 @@ class Encoded:
     """A document as data files and envelope, proved to give the text back."""
 
     parts: tuple[Part, ...]
-    envelope: bytes
     fidelity: Fidelity
+    sealed: Beside[bytes]
+
+    @property
+    def envelope(self) -> bytes:
+        """The envelope's bytes, which were read back.
+
+        Raises:
+            CorruptFileError: they do not give the envelope.
+        """
+        return self.sealed.result()
 
 
-def encode(draft: Draft, schema: Schema, *, task_id: str, strategy: str, decimals: bool, files: bool = True) -> Encoded:
+Ready = Callable[[Sequence[Part]], None]
+"""Takes files that are about to be proved; once more where the proof failed and others are made instead."""
+
+
+def encode(
+    draft: Draft,
+    schema: Schema,
+    *,
+    task_id: str,
+    strategy: str,
+    decimals: bool,
+    files: bool = True,
+    ready: Ready | None = None,
+) -> Encoded:
     """The rows and the envelope of a document; nothing is written.
 
     Args:
         files: make and prove data files of the result's own; else the columns are proved, and whoever puts them into
             files shared by several results proves those.
+        ready: is given the files before they are proved.
 
     Raises:
         ConflictError: the catalog's columns changed all the time meanwhile.
     """
-    made = _attempt(draft, schema, task_id, strategy, decimals, files)
+    made = _attempt(draft, schema, task_id, strategy, decimals, files, ready)
     if made is None:
         given = [region for region in draft.regions if region.given is not None]
         draft = parsed(draft.source.result(), draft.where, draft.profile, exact=True)
         draft.regions = [r for r in draft.regions if r.path not in {region.path for region in given}] + given
-        made = _attempt(draft, schema, task_id, strategy, decimals, files)
+        made = _attempt(draft, schema, task_id, strategy, decimals, files, ready)
         assert made is not None
     return made
 
@@ -155,46 +176,55 @@ def place(region: Region, schema: Schema, decimals: bool) -> Placed:
     raise ConflictError(f"the columns of lake table {table.name!r} kept changing; nothing was saved, save again")
 
 
-@dataclass(frozen=True, slots=True)
-class _Proved:
-    """An envelope that gives a document's text back, and of each record table what its text was rendered from."""
-
-    data: Beside[bytes]
-    fidelity: Fidelity
-    tables: Sequence[tuple[Node, fit.Meta, Sequence[bytes]]]
-
-
-def _attempt(draft: Draft, schema: Schema, task_id: str, strategy: str, decimals: bool, files: bool) -> Encoded | None:
+def _attempt(
+    draft: Draft, schema: Schema, task_id: str, strategy: str, decimals: bool, files: bool, ready: Ready | None
+) -> Encoded | None:
     """One attempt; None when a quick one did not give the text back."""
     places = text.locate(draft.text, {region.path for region in draft.regions}) if draft.exact else {}
-    ordered = sorted(draft.regions, key=lambda region: places.get(region.path, (0, 0)))
-    placed = [place(region, schema, decimals) for region in ordered]
+    regions = sorted(draft.regions, key=lambda region: places.get(region.path, (0, 0)))
+    # A text that has tables to be put in is rendered at this moment.
+    known = all(region.given is None for region in regions)
+    texts = Beside(lambda: _texts(draft, places, regions), apart=files and known and len(draft.text) >= LARGE)
+    if known and not texts.is_apart and texts.result() is None:
+        return None
+    placed = [place(region, schema, decimals) for region in regions]
     held = [Rows(task_id, each.region.node.n, each.columns) for each in placed]
     files_ = [begun([rows], each.table, each.used) for rows, each in zip(held, placed, strict=True)] if files else []
-    proved = _proved(draft, places, placed, [each.by_id for each in placed], strategy)
-    if proved is None:
-        return None
     made = [file.result() for file in files_] or [None] * len(placed)
-    # The proof begins with the bytes that will be written.
-    backs = [parquet.from_buffer(data, draft.where) for data in made if data is not None]
-    if files and not _is_same(proved, backs):
-        # What the files give is not what was rendered: it may give the text all the same.
-        proved = _proved(draft, places, placed, backs, strategy)
-    if proved is None:
-        return None
     parts = [
         Part(each.table, each.region.strategy or strategy, rows, each.used, file)
         for each, rows, file in zip(placed, held, made, strict=True)
     ]
-    return Encoded(tuple(parts), proved.data.result(), proved.fidelity)
+    if ready is not None:
+        ready(parts)
+    # The proof begins with the bytes that will be written.
+    backs = [parquet.from_buffer(data, draft.where) for data in made if data is not None]
+    found = texts.result()
+    if found is None:
+        return None
+    proved = _proved(draft, places, placed, backs if files else [each.by_id for each in placed], found, strategy)
+    return None if proved is None else Encoded(tuple(parts), *proved)
 
 
-def _is_same(proved: _Proved, backs: Sequence[Mapping[int, pa.Array]]) -> bool:
-    """Whether what was read back is, bit by bit, what the text was rendered from."""
-    return all(
-        same(node, fit.read(meta, back, node.n, own))
-        for (node, meta, own), back in zip(proved.tables, backs, strict=True)
-    )
+def _texts(draft: Draft, places: Mapping[Path, tuple[int, int]], regions: Sequence[Region]) -> list[Written] | None:
+    """Where the text of each record table stands, rendered from its values and compared; None: a quick try failed."""
+    draft.escapes = style.escapes(draft.text)
+    found: list[Written] = []
+    cursor = 0
+    before: Path = ()
+    for region in regions:
+        guess = region.start if region.start is not None else _guess(draft.text, region.path, before, cursor)
+        before = region.path
+        start, stop = places.get(region.path, (guess, None))
+        if start is None:
+            return None
+        one = written(draft, region, start)
+        end = one.stop if one.stop is not None else stop
+        if end is None:
+            return None
+        found.append(one)
+        cursor = end
+    return found
 
 
 def _proved(
@@ -202,35 +232,27 @@ def _proved(
     places: Mapping[Path, tuple[int, int]],
     placed: Sequence[Placed],
     columns: Sequence[Mapping[int, pa.Array]],
+    texts: Sequence[Written],
     strategy: str,
-) -> _Proved | None:
+) -> tuple[Fidelity, Beside[bytes]] | None:
     """The envelope with which these columns give the text back, proved; None when a quick attempt did not."""
-    draft.escapes = style.escapes(draft.text)
     blobs: list[bytes] = []
     stored: list[StoredRegion] = []
     pieces: list[bytes] = []
-    tables: list[tuple[Node, fit.Meta, Sequence[bytes]]] = []
     fidelity = Fidelity("style")
     cursor = size = 0
-    before: Path = ()
-    for each, given in zip(placed, columns, strict=True):
-        region = each.region
-        guess = region.start if region.start is not None else _guess(draft.text, region.path, before, cursor)
-        before = region.path
-        start, stop = places.get(region.path, (guess, None))
-        if start is None:
-            return None
+    for each, given, one in zip(placed, columns, texts, strict=True):
         # Spans that follow each other and the text between them are the whole text.
-        assert start >= cursor
-        meta, own = copy.deepcopy(each.meta), list(each.blobs)
+        assert one.start >= cursor
+        region, meta, own = each.region, each.meta, list(each.blobs)
         node = fit.read(meta, given, region.node.n, own)
-        proof = prove(draft, region, node, meta, own, start, stop)
+        stop = places[region.path][1] if region.path in places else None
+        proof = prove(draft, region, node, meta, own, one, stop)
         if proof is None:
             return None
-        tables.append((node, meta, own))
         fidelity = worse(fidelity, proof.fidelity)
-        pieces.append(draft.text[cursor:start])
-        size += start - cursor
+        pieces.append(draft.text[cursor : one.start])
+        size += one.start - cursor
         cursor = proof.stop
         stored.append(
             StoredRegion(
@@ -250,8 +272,7 @@ def _proved(
     skeleton = b"".join([*pieces, draft.text[cursor:]])
     python = draft.python or text.has_long_integer(skeleton)
     envelope = Envelope(skeleton, tuple(stored), (draft.profile.name, draft.profile.version), python, tuple(blobs))
-    data = Beside(lambda: _sealed(envelope, draft.where), apart=len(draft.text) >= LARGE)
-    return _Proved(data, fidelity, tables)
+    return fidelity, Beside(lambda: _sealed(envelope, draft.where), apart=len(draft.text) >= LARGE)
 
 
 def _sealed(envelope: Envelope, where: str) -> bytes:

@@ -34,21 +34,37 @@ class Proof:
     arrow_exact: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """Where the text of a record table begins and ends, and its style; `stop` is None where no style gives it."""
+
+    start: int
+    style: Style
+    stop: int | None
+
+
+def written(draft: Draft, region: Region, start: int) -> Written:
+    """The text of a record table, rendered from its values and compared with the document."""
+    if region.stop is not None:
+        # It was made of these values.
+        return Written(start, COMPACT, region.stop)
+    return Written(start, *_written(draft, start, region.node, region.form))
+
+
 def prove(
-    draft: Draft,
-    region: Region,
-    back: Node,
-    meta: fit.Meta,
-    own: list[bytes],
-    start: int,
-    stop: int | None,
+    draft: Draft, region: Region, back: Node, meta: fit.Meta, own: list[bytes], text: Written, stop: int | None
 ) -> Proof | None:
-    """The proof for one record table as read back; `meta` and `own` get what it needs. None: a quick one failed."""
+    """The proof for one record table as read back; `meta` and `own` get what it needs. None: a quick one failed.
+
+    Args:
+        text: what `written` gave. What was read back needs not be rendered where it is, bit by bit, what that was.
+    """
     kept: dict[str, int] = {}
     fidelity = Fidelity("style")
-    # A text that was rendered from these values, in this style, needs not be rendered again to be compared.
-    known = region.stop is not None and same(region.node, back)
-    written, end = (COMPACT, region.stop) if known else _written(draft, start, back, region.form)
+    start, written, end = text.start, text.style, text.stop
+    if not same(region.node, back):
+        # It may give the text all the same.
+        written, end = _written(draft, start, back, region.form)
     if end is None:
         if stop is None:
             return None
