@@ -44,6 +44,9 @@ MOST = 19
 """The level for what is to last for years."""
 _SMALL = 16_384
 """Rows up to which a file is compressed more thoroughly."""
+_FEW, _MIDDLE = 4_096, 6
+"""Rows beyond which differences in whole bytes are searched at this level of zstd: a thorough search takes 1.7 kB off
+10,000 times, 1 % of a typical file, but eight times as long, a tenth of a save."""
 _GAIN = 1.015
 """Times the bytes of a thorough search that pages take without, from which the search is worth its time."""
 _PAGE = 20
@@ -205,7 +208,7 @@ def with_levels(choice: Choice, table: pa.Table) -> Choice:
 
     It takes off 13 % of times and nothing of most numbers, in three times the time of writing them without.
     """
-    most = levels_of(choice.encodings, thorough(table.num_rows))
+    most = levels_of(choice.encodings, thorough(table.num_rows), table.num_rows)
     table = table.slice(0, _SMALL)
     quick = dict.fromkeys(choice.encodings, _QUICK)
     less, more = (_bytes_of_leaves(table, choice.encodings, levels) for levels in (most, quick))
@@ -222,9 +225,14 @@ def thorough(rows: int) -> int:
     return 15 if rows <= _SMALL else 12
 
 
-def levels_of(encodings: Mapping[str, str], level: int) -> Mapping[str, int]:
+def levels_of(encodings: Mapping[str, str], level: int, rows: int) -> Mapping[str, int]:
     """The level of zstd for each leaf; texts packed as differences gain nothing by a higher one."""
-    return {path: level if kind in _THOROUGH or level == MOST else _QUICK for path, kind in encodings.items()}
+    if level == MOST:
+        return dict.fromkeys(encodings, level)
+    own = dict.fromkeys(_THOROUGH, level)
+    if rows > _FEW:
+        own[DELTA_BYTES] = min(level, _MIDDLE)
+    return {path: own.get(kind, _QUICK) for path, kind in encodings.items()}
 
 
 def _bytes_of_leaves(table: pa.Table, encodings: Mapping[str, str], levels: Mapping[str, int]) -> dict[str, int]:

@@ -78,10 +78,10 @@ def begun(
         told: what `ties` tells apart rows of one value by, in a file of one result without `_pos`.
     """
     pairs = [(item, one(column)) for item, column in zip(table.schema, table.columns, strict=True)]
-    encodings = (choice or choose(pairs)).encodings
-    levels = (choice and choice.levels) or levels_of(encodings, MOST if groups else thorough(table.num_rows))
+    encodings, rows = (choice or choose(pairs)).encodings, table.num_rows
+    levels = (choice and choice.levels) or levels_of(encodings, MOST if groups else thorough(rows), rows)
     # Made beside the rest, where there is one row group; a thorough search takes as long as all other columns.
-    apart = _MANY <= table.num_rows <= ROW_GROUP and not groups
+    apart = _MANY <= rows <= ROW_GROUP and not groups
     again = {
         item.name: _again(array, encodings[item.name], levels[item.name], apart)
         for item, array in pairs

@@ -204,6 +204,8 @@ def _restore(node: Node, kind: pa.DataType) -> pa.Array:
 
 
 def _same(left: pa.Array, right: pa.Array) -> bool:
+    if left.type == right.type and not _is_nested(left.type) and _place(left) == _place(right):
+        return True
     if pa.types.is_floating(left.type):
         if not left.is_valid().equals(right.is_valid()):
             return False
@@ -212,6 +214,11 @@ def _same(left: pa.Array, right: pa.Array) -> bool:
     if _is_nested(left.type):
         return _texts(left) == _texts(right)
     return bool(left.equals(right))
+
+
+def _place(array: pa.Array) -> tuple[Any, ...]:
+    """Where an array lies in memory."""
+    return len(array), array.offset, *(buffer and buffer.address for buffer in array.buffers())
 
 
 def _bits(array: pa.Array, kind: Any) -> Any:

@@ -112,7 +112,7 @@ def special(values: Floats, low: int = -4, high: int = 15) -> npt.NDArray[np.boo
 
 def texts(values: Floats, dialect: Dialect) -> pa.StringArray:
     """The text of each double in a dialect; shape (n,) → n texts, none null."""
-    rare = special(values, max(dialect.low, _PLAIN_LOW), min(dialect.high, _PLAIN_HIGH))
+    rare = _rare(values, dialect)
     if not rare.any():
         return _plain(values)
     places = np.flatnonzero(rare)
@@ -128,23 +128,34 @@ def texts(values: Floats, dialect: Dialect) -> pa.StringArray:
     return pc.replace_with_mask(plain, pa.array(rare), written.take(pa.array(inverse)))
 
 
-def _plain(values: Floats) -> pa.StringArray:
+def led(values: Floats, dialect: Dialect, lead: str) -> pa.StringArray | None:
+    """As `texts`, each with the same text before it; None where dialects write a value differently."""
+    return None if _rare(values, dialect).any() else _plain(values, lead.encode())
+
+
+def _rare(values: Floats, dialect: Dialect) -> npt.NDArray[np.bool_]:
+    """Which values this dialect writes in another way than orjson."""
+    return special(values, max(dialect.low, _PLAIN_LOW), min(dialect.high, _PLAIN_HIGH))
+
+
+def _plain(values: Floats, lead: bytes = b"") -> pa.StringArray:
     """Texts of doubles that are positional in every dialect at hand: shortest digits, `.0` when integral."""
     n = len(values)
     if n == 0:
         return pa.array([], pa.string())
     # One text for the whole column: [1.5,2.0,…]; its commas are the borders.
-    text = np.frombuffer(orjson.dumps(np.ascontiguousarray(values), option=orjson.OPT_SERIALIZE_NUMPY), np.uint8)
-    body = text[1:-1]
+    text = orjson.dumps(np.ascontiguousarray(values), option=orjson.OPT_SERIALIZE_NUMPY)[1:-1]
+    body = np.frombuffer(text, np.uint8)
     if (body == ord("e")).any():
         # Another release of orjson draws the line elsewhere: the layout is ours.
-        return pa.array([layout(value, DIALECTS["fixed"]) for value in values.tolist()], pa.string())
-    commas = body == ord(",")
+        own = [lead.decode() + layout(value, DIALECTS["fixed"]) for value in values.tolist()]
+        return pa.array(own, pa.string())
+    made = lead + text.replace(b",", lead)
     offsets = np.empty(n + 1, np.int32)
     offsets[0] = 0
-    offsets[1:-1] = np.flatnonzero(commas) - np.arange(n - 1)
-    offsets[-1] = len(body) - (n - 1)
-    return pa.StringArray.from_buffers(n, pa.py_buffer(offsets), pa.py_buffer(body[~commas]))
+    offsets[1:-1] = np.flatnonzero(body == ord(",")) + np.arange(1, n) * (len(lead) - 1) + 1
+    offsets[-1] = len(made)
+    return pa.StringArray.from_buffers(n, pa.py_buffer(offsets), pa.py_buffer(made))
 
 
 def rounded(values: Floats, rule: str, count: int) -> pa.StringArray:

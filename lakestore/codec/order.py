@@ -128,10 +128,12 @@ def order_by(columns: Columns, place: int, counts: Sequence[int], *, forwards: b
     # Every other result has its symbols downwards, so that none begins with a jump.
     upwards = results % 2 == 0
     turn = results * number + np.where(upwards, ranks[groups], number - 1 - ranks[groups])
-    within = np.arange(len(groups))
     if not forwards and len(groups) < _FEW * number * len(counts):
-        within = np.where(turn % 2, -within, within)
-    return np.lexsort((within, turn)).astype(np.int64)
+        within = np.arange(len(groups))
+        return np.lexsort((np.where(turn % 2, -within, within), turn)).astype(np.int64)
+    # Numbers of 16 bits are sorted several times as fast.
+    few = number * len(counts) <= 1 << 16
+    return np.argsort(turn.astype(np.uint16) if few else turn, kind="stable").astype(np.int64)
 
 
 def _results(counts: Sequence[int]) -> npt.NDArray[np.int64]:

@@ -36,18 +36,22 @@ class Proof:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """Where the text of a record table begins and ends, and its style; `stop` is None where no style gives it."""
+    """Where the text of a record table begins and ends, and its style; `stop` is None where no style gives it.
+
+    Of a table that was given, `arrow` is what brings it back.
+    """
 
     start: int
     style: Style
     stop: int | None
+    arrow: tuple[bool, bytes] | None = None
 
 
 def written(draft: Draft, region: Region, start: int) -> Written:
     """The text of a record table, rendered from its values and compared with the document."""
-    if region.stop is not None:
-        # It was made of these values.
-        return Written(start, COMPACT, region.stop)
+    if region.given is not None:
+        # The text was made of these values.
+        return Written(start, COMPACT, region.stop, _arrow(region.given, region.node))
     return Written(start, *_written(draft, start, region.node, region.form))
 
 
@@ -61,10 +65,11 @@ def prove(
     """
     kept: dict[str, int] = {}
     fidelity = Fidelity("style")
-    start, written, end = text.start, text.style, text.stop
+    start, written, end, table = text.start, text.style, text.stop, text.arrow
     if not same(region.node, back):
         # It may give the text all the same.
         written, end = _written(draft, start, back, region.form)
+        table = None if region.given is None else _arrow(region.given, back)
     if end is None:
         if stop is None:
             return None
@@ -80,8 +85,8 @@ def prove(
         kept[what] = len(own)
         own.append(blob)
     whole = False
-    if region.given is not None:
-        whole, blob = _arrow(region.given, back)
+    if table is not None:
+        whole, blob = table
         kept["arrow"] = len(own)
         own.append(blob)
     return Proof(end, written, fidelity, kept, whole)

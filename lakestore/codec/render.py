@@ -122,6 +122,8 @@ def _entries(keys: Node, values: Node, style: Style, depth: int, separator: str)
 def _texts(node: Node, style: Style, depth: int, separator: str) -> pa.StringArray:
     """The text of each slot followed by the separator; JSON null where there is no value."""
     before, middle, after = _parts(node, style, depth, separator)
+    if not before and not after:
+        return middle
     return pc.binary_join_element_wise(pa.scalar(before), middle, pa.scalar(after), _empty())
 
 
@@ -129,6 +131,8 @@ def _parts(node: Node, style: Style, depth: int, separator: str) -> tuple[str, p
     """Text before, texts, text after, so that a parent joins as few pieces as can be."""
     if node.kind in ("str", "time") and node.odd is None and not node.array.null_count and not node.overrides:
         return '"', _plain(node, style), '"' + separator
+    if node.kind == "struct" and node.odd is None and node.valid is None and not node.overrides:
+        return "", _struct(node, style, depth, separator), ""
     array = _nullable(node, style, depth)
     return "", array.fill_null("null") if array.null_count else array, separator
 
@@ -188,13 +192,13 @@ def _floats(node: Node, style: Style) -> pa.StringArray:
     return result
 
 
-def _struct(node: Node, style: Style, depth: int) -> pa.StringArray:
+def _struct(node: Node, style: Style, depth: int, separator: str = "") -> pa.StringArray:
     if node.shape_ids is None:
-        rows = _shape(node, node.shapes[0], style, depth)
+        rows = _shape(node, node.shapes[0], style, depth, separator)
     else:
         groups = [np.flatnonzero(node.shape_ids == shape) for shape in range(len(node.shapes))]
         parts = [
-            _shape(node.take(ids), order, style, depth)
+            _shape(node.take(ids), order, style, depth, separator)
             for ids, order in zip(groups, node.shapes, strict=True)
             if len(ids)
         ]
@@ -206,12 +210,12 @@ def _struct(node: Node, style: Style, depth: int) -> pa.StringArray:
     return rows
 
 
-def _shape(node: Node, order: tuple[int, ...], style: Style, depth: int) -> pa.StringArray:
-    """The texts of structs that all have the keys of one order."""
+def _shape(node: Node, order: tuple[int, ...], style: Style, depth: int, separator: str) -> pa.StringArray:
+    """The texts of structs that all have the keys of one order, each followed by the separator."""
     positional = bool(node.keys) and isinstance(node.keys[0], int)
     opening, closing = "[]" if positional else "{}"
     if not order:
-        return pa.array([opening + closing] * node.n, pa.string())
+        return pa.array([opening + closing + separator] * node.n, pa.string())
     gaps = style.at(depth, opening)
     pieces: list[Any] = []
     pending = opening + gaps.open
@@ -220,10 +224,23 @@ def _shape(node: Node, order: tuple[int, ...], style: Style, depth: int) -> pa.S
             pending += style.comma + gaps.item
         if not positional:
             pending += _key(node.keys[index], style) + style.colon
+        led = _led(node.children[index], style, pending)
+        if led is not None:
+            pieces.append(led)
+            pending = ""
+            continue
         before, middle, after = _parts(node.children[index], style, depth + 1, "")
         pieces += [pa.scalar(pending + before), middle]
         pending = after
-    return pc.binary_join_element_wise(*pieces, pa.scalar(pending + gaps.close + closing), _empty())
+    return pc.binary_join_element_wise(*pieces, pa.scalar(pending + gaps.close + closing + separator), _empty())
+
+
+def _led(node: Node, style: Style, lead: str) -> pa.StringArray | None:
+    """The texts of common numbers, each with the same text before it: what a join takes goes by its pieces."""
+    plain = node.kind == "float" and node.digits is None and node.zeros is None and node.ints is None
+    if not plain or node.odd is not None or node.overrides or node.array.null_count:
+        return None
+    return numbers.led(node.array.to_numpy(), numbers.dialect(style.dialect), lead)
 
 
 def _list(node: Node, style: Style, depth: int) -> pa.StringArray:
