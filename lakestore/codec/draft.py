@@ -26,8 +26,8 @@ from lakestore.errors import InvalidInputError
 class Draft:
     """A document read: its text, its value, its profile and its record tables.
 
-    `python`: Python's `json` read it; `exact`: so that nothing differs from what `json` reads; `escapes`: what its
-    writer escaped.
+    `python`: Python's `json` read it; `exact`: so that nothing differs from what `json` reads; `is_large`: threads may
+    share its work; `escapes`: what its writer escaped.
     """
 
     source: Beside[Hashed]
@@ -37,6 +37,7 @@ class Draft:
     regions: list[Region]
     python: bool
     exact: bool
+    is_large: bool = False
     escapes: Escapes = PLAIN
 
     @property
@@ -95,9 +96,10 @@ def _with_tables(draft: Draft, tables: Mapping[str, Any]) -> Draft:
         added.append(Region((name,), json.dumps(name), plan.table_name(name), "objects", node, given=table))
         # Only Python's json reads NaN, and integers beyond 64 bits as such.
         draft.python |= node.has_words or any(map(pa.types.is_decimal, table.schema.types))
+        # As text it takes three times as much, and more.
+        draft.is_large |= table.nbytes >= LARGE // 3
     draft.regions += added
-    size = sum(region.given.nbytes for region in added if region.given is not None)
-    draft.source = Beside(partial(_with_rows, draft.text, bool(draft.value), added), apart=size >= LARGE // 2)
+    draft.source = Beside(partial(_with_rows, draft.text, bool(draft.value), added), apart=False)
     plan.name_apart(draft.regions)
     return draft
 
@@ -131,7 +133,8 @@ def parsed(
         value, python = text.parse(source.data, where, exact=exact)
     chosen = choose(value, profile, profiles)
     made = Beside(lambda: source, apart=False)
-    return Draft(made, where, value, chosen, plan.regions(value, chosen), python, exact)
+    large = len(source.data) >= LARGE
+    return Draft(made, where, value, chosen, plan.regions(value, chosen), python, exact, large)
 
 
 def _at(value: Any, path: Path) -> Any:

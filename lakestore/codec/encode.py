@@ -23,7 +23,6 @@ from lakestore.codec.pack import Rows, begun
 from lakestore.codec.plan import Region
 from lakestore.codec.profile import Path
 from lakestore.codec.prove import Written, prove, worse, written
-from lakestore.codec.text import LARGE
 from lakestore.errors import ConflictError, CorruptFileError
 from lakestore.model import Fidelity, LakeTable, NewColumn, SqlType
 
@@ -182,10 +181,9 @@ def _attempt(
     """One attempt; None when a quick one did not give the text back."""
     places = text.locate(draft.text, {region.path for region in draft.regions}) if draft.exact else {}
     regions = sorted(draft.regions, key=lambda region: places.get(region.path, (0, 0)))
-    # A text that has tables to be put in is rendered at this moment.
-    known = all(region.given is None for region in regions)
-    texts = Beside(lambda: _texts(draft, places, regions), apart=files and known and len(draft.text) >= LARGE)
-    if known and not texts.is_apart and texts.result() is None:
+    # Rendered while the rows are placed, ordered, written and read back; without a thread a quick try ends here.
+    texts = Beside(lambda: _texts(draft, places, regions), apart=files and draft.is_large)
+    if not texts.is_apart and texts.result() is None:
         return None
     placed = [place(region, schema, decimals) for region in regions]
     held = [Rows(task_id, each.region.node.n, each.columns) for each in placed]
@@ -272,7 +270,7 @@ def _proved(
     skeleton = b"".join([*pieces, draft.text[cursor:]])
     python = draft.python or text.has_long_integer(skeleton)
     envelope = Envelope(skeleton, tuple(stored), (draft.profile.name, draft.profile.version), python, tuple(blobs))
-    return fidelity, Beside(lambda: _sealed(envelope, draft.where), apart=len(draft.text) >= LARGE)
+    return fidelity, Beside(lambda: _sealed(envelope, draft.where), apart=draft.is_large)
 
 
 def _sealed(envelope: Envelope, where: str) -> bytes:
