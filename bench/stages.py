@@ -16,6 +16,7 @@ from pathlib import Path
 import lakestore
 from bench.measure import aligned
 from bench.runs import Runs, text_of
+from lakestore import beside
 
 Stages = Mapping[str, tuple[str, str]]
 """By the name that is printed, the file within lakestore and the function."""
@@ -28,8 +29,8 @@ SAVE: Stages = {
     "encodings tried, Parquet begun": ("codec/pack.py", "begun"),
     "Parquet finished": ("codec/pack.py", "finished"),
     "read back": ("parquet.py", "from_buffer"),
-    "values from what was read, and compared": ("codec/encode.py", "_is_same"),
-    "rendered and compared": ("codec/prove.py", "prove"),
+    "rendered and compared with the document": ("codec/prove.py", "written"),
+    "values from what was read, and compared": ("codec/encode.py", "_proved"),
     "statistics, of the run and by symbol": ("codec/by_symbol.py", "made"),
     "files written and synced": ("files.py", "finish"),
     "catalog: looked up": ("catalog/catalog.py", "get"),
@@ -59,6 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.stages", description=main.__doc__)
     parser.add_argument("--num-signals", type=int, default=10_000)
     options = parser.parse_args(arguments)
+    # The profiler sees one thread.
+    beside.alone()
     runs = Runs(options.num_signals)
     with tempfile.TemporaryDirectory() as folder, lakestore.open(Path(folder) / "lake", dsn="") as lake:
         numbers = iter(range(10**9))
