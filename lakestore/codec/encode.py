@@ -289,8 +289,9 @@ def _guess(source: bytes, path: Path, before: Path, cursor: int) -> int | None:
         return opening.end() if opening else None
     shared = next((depth for depth, (a, b) in enumerate(zip(path, before, strict=False)) if a != b), 0)
     for step in path[shared:]:
-        key = json.dumps(step, ensure_ascii=False).encode("utf-8", "replace")
-        match = re.compile(re.escape(key) + rb"[ \t\r\n]*:[ \t\r\n]*(?=[\[{])").search(source, cursor)
+        key, ascii = json.dumps(step, ensure_ascii=False).encode("utf-8", "replace"), json.dumps(step).encode()
+        either = re.escape(key) if key == ascii else b"(?:%b|%b)" % (re.escape(key), re.escape(ascii))
+        match = re.compile(either + rb"[ \t\r\n]*:[ \t\r\n]*(?=[\[{])").search(source, cursor)
         if match is None:
             return None
         cursor = match.end()
