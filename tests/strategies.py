@@ -172,6 +172,10 @@ def timestamps(draw: st.DrawFn, size: int) -> list[str]:
     if draw(st.booleans()):
         free = draw(st.lists(st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30)), min_size=size, max_size=size))
         texts = [_moment(moment, form, zone) for moment in free]
+    if zone[-2:].isdigit() and draw(st.booleans()):
+        # Summer time begins.
+        place = draw(st.integers(0, size))
+        texts[place:] = [text.removesuffix(zone) + zone.replace("0", "1", 2) for text in texts[place:]]
     if size and draw(st.integers(0, 3)) == 0:
         other = st.sampled_from(_BROKEN) | st.just(_moment(start, "seconds", "z"))
         for place in draw(st.sets(st.integers(0, size - 1), min_size=1)):

@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lakestore.codec import times
+from lakestore.codec import among, times
 from lakestore.codec.nodes import Mask, Node, offsets_of
 from lakestore.codec.numbers import EXACT
 from lakestore.codec.text import JSON_TYPES, ForeignError, in_json_types
@@ -139,7 +139,7 @@ def _uniform(values: Sequence[Any], kind: type, nulls: bool, depth: int) -> Node
 
 def _times(array: pa.StringArray) -> Node | None:
     """Times beside a few words (an empty text, `N/A`, `open`), which stand aside; None: it is a column of texts."""
-    parted = times.part(array)
+    parted = among.part(array)
     if parted is None:
         return None
     fmt, values, others = parted

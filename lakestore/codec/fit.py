@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lakestore import encodings, parquet, said
-from lakestore.codec import numbers, render, times
+from lakestore.codec import among, numbers, render, times
 from lakestore.codec.columnise import TooDeepError, split
 from lakestore.codec.nodes import Key, Node
 from lakestore.codec.times import TimeFormat
@@ -413,7 +413,7 @@ def _parted(node: Node, odd: pa.Array | None, column: Column) -> tuple[Node, pa.
 
 def _timed(node: Node, odd: pa.Array | None, column: Column) -> tuple[Node, pa.Array] | None:
     """Texts for a column of times: those that are such times, and the others as JSON text; None: none is."""
-    parted = times.part(node.array)
+    parted = among.part(node.array)
     if parted is None:
         return None
     fmt, values, others = parted

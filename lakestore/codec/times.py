@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -38,11 +37,11 @@ _HEAD = 19
 """Length of `YYYY-MM-DDTHH:MM:SS`."""
 
 _ZONE = r"(?:[Zz]| ?UTC| ?[+-](?:[01]\d|2[0-3])(?::?[0-5]\d)?)?"
-_TEXT = re.compile(rb"\d{4}-\d\d-\d\d(?:([T ])\d\d:\d\d(:\d\d(?:[.,]\d{1,9})?)?(%b))?" % _ZONE.encode())
+TEXT = re.compile(rb"\d{4}-\d\d-\d\d(?:([T ])\d\d:\d\d(:\d\d(?:[.,]\d{1,9})?)?(%b))?" % _ZONE.encode())
 _SUFFIX = re.compile(_ZONE, re.ASCII)
 
-_LOOKED = 64
-"""Texts of a column in which `part` looks for times."""
+MAX_ZONES, MAX_CHANGES = 4, 128
+"""Suffixes of one column, and how often one follows another: twice a year."""
 _TWO = np.frombuffer(b"".join(b"%02d" % i for i in range(100)), np.uint16)
 _THREE = [np.frombuffer(b"".join((b"%03d" % i)[:k] for i in range(1000)), f"V{k}") for k in (1, 2, 3)]
 _KEPT = np.array([len((b"%03d" % i).rstrip(b"0")) for i in range(1000)], np.int64)
@@ -56,7 +55,8 @@ class TimeFormat:
     `separator` is `T` or a space, empty for a column of dates (then the rest has no meaning). `widths` are the digits
     that a fraction may have, ascending, after `mark`; each value takes the first that holds it exactly: `(6,)` is
     always six, `(0, 6)` Python's isoformat, `(0, 3, 6)` Java's, `(0, 1, …, 6)` has no trailing zeros. Digits beyond six
-    are zeros. `zone` is the suffix as it stands in the text.
+    are zeros. `zone` is the suffix as it stands in the text; `changes` are the others that follow it, as summer follows
+    winter: from which µs of UTC on, ascending, and the suffix of the same length.
     """
 
     separator: str = ""
@@ -64,13 +64,12 @@ class TimeFormat:
     mark: str = ""
     widths: tuple[int, ...] = (0,)
     zone: str = ""
+    changes: tuple[tuple[int, str], ...] = ()
 
     @property
     def offset(self) -> int:
-        """Minutes that the texts are ahead of UTC."""
-        digits = re.sub(r"\D", "", self.zone)
-        minutes = int(digits[:2] or 0) * 60 + int(digits[2:] or 0)
-        return -minutes if "-" in self.zone else minutes
+        """Minutes that the texts are ahead of UTC, before the first change."""
+        return _offset(self.zone)
 
     @property
     def type(self) -> pa.DataType:
@@ -84,6 +83,8 @@ class TimeFormat:
         if not self.separator:
             return f"[{RENDERER}]"
         parts = [RENDERER, self.separator, int(self.seconds), self.mark, list(self.widths), self.zone]
+        if self.changes:
+            parts.append(list(map(list, self.changes)))
         return json.dumps(parts, separators=(",", ":"))
 
     @classmethod
@@ -99,8 +100,9 @@ class TimeFormat:
                 raise ValueError(f"version {version}")
             fmt = cls()
             if parts:
-                separator, seconds, mark, widths, zone = parts
-                fmt = cls(separator, bool(seconds), mark, tuple(widths), zone)
+                separator, seconds, mark, widths, zone, *more = parts
+                changes = tuple((start, later) for start, later in more[0]) if more else ()
+                fmt = cls(separator, bool(seconds), mark, tuple(widths), zone, changes)
                 fmt._check()
         except (ValueError, TypeError, KeyError, RecursionError) as exc:
             fact = f"time format {text!r} is not one that this lakestore reads ({exc})"
@@ -108,7 +110,7 @@ class TimeFormat:
         return fmt
 
     def _check(self) -> None:
-        widths = self.widths
+        widths, changes = self.widths, self.changes
         right = (
             self.separator in ("T", " ")
             and all(type(w) is int and 0 <= w <= 9 for w in widths)
@@ -116,7 +118,11 @@ class TimeFormat:
             and bool(widths)
             and (self.mark in (".", ",") if widths != (0,) else self.mark == "")
             and (self.seconds or widths == (0,))
-            and _SUFFIX.fullmatch(self.zone) is not None
+            and all(
+                _SUFFIX.fullmatch(zone) and len(zone) == len(self.zone) for zone in (self.zone, *dict(changes).values())
+            )
+            and all(type(start) is int and abs(start) < 2**62 for start, _ in changes)
+            and list(changes) == sorted(changes)
         )
         if not right:
             raise ValueError("its parts do not fit together")
@@ -137,48 +143,19 @@ def parse(texts: pa.Array) -> tuple[TimeFormat, pa.Array] | None:
         return None
     valid = texts.is_valid().to_numpy(zero_copy_only=False) if texts.null_count else None
     first = texts[0 if valid is None else int(np.argmax(valid))].as_buffer().to_pybytes()
-    guess = _TEXT.fullmatch(first)
+    guess = TEXT.fullmatch(first)
     if guess is None:
         return None
     raw, starts = _bytes(texts)
-    read = _read(raw, starts, guess)
-    if read is None:
-        return None
-    fmt, values = read
-    written = _write(_local(values, fmt), fmt)
-    if written is None or not (np.array_equal(written[1], starts) and np.array_equal(written[0], raw)):
-        return None
-    return fmt, _column(values, fmt, valid)
-
-
-def part(texts: pa.StringArray) -> tuple[TimeFormat, pa.Array, pa.Array] | None:
-    """Read the commonest kind of times in a column that holds other texts too.
-
-    Returns:
-        The format; the values, null where the text is another or null; where the others are. None: there are no times,
-        or nothing else.
-    """
-    found = Counter(_kind(guess) for text in texts.slice(0, _LOOKED) if (guess := _guess(text)) is not None)
-    for pattern, _ in found.most_common(1):
-        alike = pc.match_substring_regex(texts, pattern)
-        read = parse(pc.if_else(alike, texts, pa.scalar(None, pa.string())))
-        others = pc.fill_null(pc.invert(alike), False)
-        if read is not None and pc.any(others).as_py():
-            return *read, others
+    for read in (_read, _seasonal):
+        found = read(raw, starts, guess)
+        if found is None:
+            continue
+        fmt, values = found
+        written = _texts(values, fmt)
+        if written is not None and np.array_equal(written[1], starts) and np.array_equal(written[0], raw):
+            return fmt, _column(values, fmt, valid)
     return None
-
-
-def _guess(text: pa.Scalar) -> re.Match[bytes] | None:
-    return _TEXT.fullmatch(text.as_buffer().to_pybytes()) if text.is_valid else None
-
-
-def _kind(guess: re.Match[bytes]) -> str:
-    """The pattern of texts like the one that was matched: of its separator and zone."""
-    date, fraction = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}", r":[0-9]{2}([.,][0-9]{1,9})?"
-    if guess[1] is None:
-        return f"{date}$"
-    zone = re.sub(r"\+", "[+]", guess[3].decode())
-    return f"{date}{guess[1].decode()}[0-9]{{2}}:[0-9]{{2}}{fraction if guess[2] is not None else ''}{zone}$"
 
 
 def in_range(micros: pa.TimestampArray) -> bool:
@@ -204,7 +181,7 @@ def render(values: pa.Array, fmt: TimeFormat) -> pa.StringArray:
         raise InvalidInputError(f"values of type {values.type} have no text as {fmt.to_json()}; it needs {fmt.type}")
     valid = values.is_valid().to_numpy(zero_copy_only=False) if values.null_count else None
     numbers = values.cast(pa.int64() if fmt.separator else pa.int32()).drop_null().to_numpy().astype(np.int64)
-    written = _write(_local(numbers, fmt), fmt)
+    written = _texts(numbers, fmt)
     if written is None:
         raise InvalidInputError(f"a value cannot be written exactly as {fmt.to_json()}; give the format of its column")
     raw, starts = written
@@ -245,9 +222,34 @@ def _column(values: Ints, fmt: TimeFormat, valid: npt.NDArray[np.bool_] | None) 
     return pa.array(spread, mask=~valid).view(fmt.type)
 
 
-def _local(values: Ints, fmt: TimeFormat) -> Ints:
-    """Values (days, or µs of UTC) as the texts say them (days, or µs of local time)."""
-    return values + fmt.offset * 60_000_000 if fmt.offset else values
+def _offset(zone: str) -> int:
+    """Minutes that a suffix is ahead of UTC."""
+    digits = re.sub(r"\D", "", zone)
+    minutes = int(digits[:2] or 0) * 60 + int(digits[2:] or 0)
+    return -minutes if "-" in zone else minutes
+
+
+def _zones(values: Ints, fmt: TimeFormat) -> tuple[list[str], Ints]:
+    """The suffixes of a format, and which of them each value (µs of UTC) has."""
+    starts = np.array([start for start, _ in fmt.changes], np.int64)
+    return [fmt.zone, *(zone for _, zone in fmt.changes)], np.searchsorted(starts, values, "right")
+
+
+def _texts(values: Ints, fmt: TimeFormat) -> tuple[Bytes, Ints] | None:
+    """Bytes of the texts of values (days, or µs of UTC) and where they begin and end; None where one has no text."""
+    if not fmt.changes:
+        return _write(values + fmt.offset * 60_000_000 if fmt.offset else values, fmt)
+    zones, which = _zones(values, fmt)
+    written = _write(values + np.array(list(map(_offset, zones)), np.int64)[which] * 60_000_000, fmt)
+    if written is not None:
+        suffixes = np.frombuffer("".join(zones).encode(), np.uint8).reshape(len(zones), -1)
+        written[0][_ends(written[1], len(fmt.zone))] = suffixes[which]
+    return written
+
+
+def _ends(starts: Ints, size: int) -> Ints:
+    """The places of the last `size` bytes of each text; shape (n, size)."""
+    return starts[1:, None] + np.arange(-size, 0)
 
 
 # Reading: whatever the bytes are, the arithmetic is defined; `parse` compares afterwards.
@@ -291,6 +293,33 @@ def _read(raw: Bytes, starts: Ints, guess: re.Match[bytes]) -> tuple[TimeFormat,
     if widths != (0,) and mark not in (".", ","):
         return None
     return _utc(TimeFormat(separator, True, mark, widths, zone), local)
+
+
+def _seasonal(raw: Bytes, starts: Ints, guess: re.Match[bytes]) -> tuple[TimeFormat, Ints] | None:
+    """Format and values of texts in a zone that has summer and winter: which suffix one has follows from its moment."""
+    zone = guess[3] or b""
+    size = len(zone)
+    if not zone[-1:].isdigit() or int(np.diff(starts).min()) <= size:
+        return None
+    places = _ends(starts, size)
+    suffixes, which = np.unique(raw[places].view(f"S{size}").ravel(), return_inverse=True)
+    zones = [suffix.decode("latin-1") for suffix in suffixes.tolist()]
+    if len(zones) > MAX_ZONES or not all(_SUFFIX.fullmatch(each) and len(each) == size for each in zones):
+        return None
+    alike = raw.copy()
+    alike[places] = np.frombuffer(zone, np.uint8)
+    read = _read(alike, starts, guess)
+    if read is None:
+        return None
+    fmt, values = read
+    values = values + (fmt.offset - np.array(list(map(_offset, zones)), np.int64)[which]) * 60_000_000
+    order = np.argsort(values, kind="stable")
+    turns = np.flatnonzero(np.diff(which[order])) + 1
+    inside = int(values.min()) >= _FIRST * _DAY and int(values.max()) < (_LAST + 1) * _DAY
+    if len(turns) > MAX_CHANGES or not inside:
+        return None
+    changes = tuple((int(values[order[turn]]), zones[which[order[turn]]]) for turn in turns.tolist())
+    return replace(fmt, zone=zones[which[order[0]]], changes=changes), values
 
 
 def _utc(fmt: TimeFormat, local: Ints) -> tuple[TimeFormat, Ints] | None:

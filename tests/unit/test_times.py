@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 import pytest
@@ -159,7 +160,9 @@ def test_dot_net_writes_seven_digits() -> None:
         ("2024-01-01T00:00:00Z", "2024-01-01T00:00:00z"),
         ("2024-01-01T00:00:00Z", "2024-01-01T00:00:00"),
         ("2024-01-01T00:00:00Z", "2024-01-01T00:00:00.5"),
-        ("2024-01-01T00:00:00+01:00", "2024-01-01T00:00:00+02:00"),
+        ("2024-01-01T00:00:00+01:00", "2024-01-01T00:00:00+0200"),
+        ("2024-01-01T00:00:00+01:00", "2023-12-31T23:00:00+00:00"),
+        ("2024-01-01T00:00:00+01:00", "2024-01-01T00:00:00+01:60"),
         ("2024-01-01T00:00:00.5", "2024-01-01T00:00:00,5"),
         ("2024-01-01T00:00:00.5", "2024-01-01T00:00:00,25"),
         ("2024-01-01T00:00:00.5", "2024-01-01T00:00:00.50"),
@@ -174,6 +177,37 @@ def test_two_formats_in_one_column_are_refused(one: str, other: str) -> None:
     assert refused(one, other)
     assert refused(other, one)
     assert refused(None, one, one, None, other)
+
+
+@pytest.mark.parametrize("zone", ["America/New_York", "Europe/London", "Australia/Lord_Howe"])
+@pytest.mark.parametrize("form", ["seconds", "minutes", "milliseconds", "auto", "basic"])
+def test_texts_of_a_zone_with_summer_time_are_times(zone: str, form: str) -> None:
+    first = datetime(2022, 1, 1, tzinfo=UTC)
+    moments = [first + timedelta(minutes=47 * 60 * at) for at in range(700)]
+    local = [moment.astimezone(ZoneInfo(zone)) for moment in moments]
+    texts = [f"{at:%Y-%m-%dT%H:%M:%S%z}" if form == "basic" else at.isoformat(" ", form) for at in local]
+    fmt, values = accepted(*texts, None)
+    assert values == [*moments, None]
+    assert 6 <= len(fmt.changes) <= 8
+    assert TimeFormat.from_json(fmt.to_json()) == fmt
+    backwards = accepted(*reversed(texts))
+    assert backwards == (fmt, list(reversed(moments)))
+
+
+def test_suffixes_that_follow_from_nothing_are_refused() -> None:
+    texts = [f"2024-01-{day:02}T00:00:00+0{day % 2}:00" for day in range(1, 32)] * 9
+    assert len({*texts}) == 31
+    accepted(*texts[:31])
+    assert refused(*(f"{year}-{text[5:]}" for year in range(2001, 2010) for text in texts[:31]))
+    assert refused(*(f"2024-01-0{day}T00:00:00+0{day}:00" for day in range(1, 6)))
+
+
+@pytest.mark.parametrize(
+    "changes", ["5", "[5]", "[[1]]", '[["1","+02:00"]]', '[[1,"Z"]]', '[[2,"+02:00"],[1,"+01:00"]]', '[[1.5,"+02:00"]]']
+)
+def test_changes_that_are_none_are_damage(changes: str) -> None:
+    with pytest.raises(CorruptFileError):
+        TimeFormat.from_json(f'[1,"T",1,"",[0],"+01:00",{changes}]')
 
 
 def test_columns_without_any_text_are_no_times() -> None:

@@ -1,0 +1,44 @@
+"""Times among other texts of a column: the commonest kind of them is read, the others are told."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lakestore.codec.times import TEXT, TimeFormat, parse
+
+_LOOKED = 64
+"""Texts of a column in which times are looked for."""
+
+
+def part(texts: pa.StringArray) -> tuple[TimeFormat, pa.Array, pa.Array] | None:
+    """Read the commonest kind of times in a column that holds other texts too.
+
+    Returns:
+        The format; the values, null where the text is another or null; where the others are. None: there are no times,
+        or nothing else.
+    """
+    found = Counter(_kind(guess) for text in texts.slice(0, _LOOKED) if (guess := _guess(text)) is not None)
+    for pattern, _ in found.most_common(1):
+        alike = pc.match_substring_regex(texts, pattern)
+        read = parse(pc.if_else(alike, texts, pa.scalar(None, pa.string())))
+        others = pc.fill_null(pc.invert(alike), False)
+        if read is not None and pc.any(others).as_py():
+            return *read, others
+    return None
+
+
+def _guess(text: pa.Scalar) -> re.Match[bytes] | None:
+    return TEXT.fullmatch(text.as_buffer().to_pybytes()) if text.is_valid else None
+
+
+def _kind(guess: re.Match[bytes]) -> str:
+    """The pattern of texts like the one that was matched: of its separator and zone."""
+    date, fraction = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}", r":[0-9]{2}([.,][0-9]{1,9})?"
+    if guess[1] is None:
+        return f"{date}$"
+    zone = re.sub(r"\+", "[+]", guess[3].decode())
+    return f"{date}{guess[1].decode()}[0-9]{{2}}:[0-9]{{2}}{fraction if guess[2] is not None else ''}{zone}$"
