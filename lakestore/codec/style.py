@@ -62,11 +62,6 @@ class Style:
             return self
         return replace(self, gaps={**self.gaps, (0, bracket): here._replace(close=gap)})
 
-    @property
-    def renderer(self) -> int:
-        """The version of the renderer that it needs."""
-        return 2 if self.escapes.upper or self.escapes.other or "," in self.dialect else 1
-
     def to_json(self) -> dict[str, Any]:
         """The style as JSON values."""
         return {
