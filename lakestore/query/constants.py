@@ -76,14 +76,27 @@ def constant(con: duckdb.DuckDBPyConnection, expr: Node, params: Params) -> Cons
             return Constant("VARCHAR", str(literal["text"]))
         if isinstance(literal, dict) and literal.get("kind") in ("INTEGER", "NUMERIC"):
             return Constant(NUMBER, str(literal["text"]).replace("_", ""))
-        if isinstance(value, dict) and value.get("type", {}).get("id") == "VARCHAR" and not value.get("is_null"):
-            return Constant("VARCHAR", str(value["value"]))
+        if isinstance(value, dict) and (old := _older(value)) is not None:
+            return old
     if expr.get("class") == "CAST" and not expr.get("try_cast") and (day := _date(con, expr)) is not None:
         return day
     if expr.get("class") == "PARAMETER":
         return _parameter(str(expr.get("identifier", "")), params)
     moving = _movement(expr)
     return None if moving is None else _evaluate(con, expr, moving)
+
+
+def _older(value: Node) -> Constant | None:
+    """A text or a number as DuckDB 1 wrote it: one that needs no type of its own, or a decimal by its digits."""
+    kind, held = value["type"], value.get("value")
+    if kind["id"] == "VARCHAR" and held is not None:
+        return Constant("VARCHAR", str(held))
+    if kind["id"] == "DECIMAL" and isinstance(held, int):
+        return Constant(NUMBER, f"{held}e-{kind['type_info']['scale']}")
+    # What does not fit 64 bits is an object.
+    if kind["id"] in ("INTEGER", "BIGINT", "DOUBLE") and isinstance(held, int | float):
+        return Constant(NUMBER, repr(held))
+    return None
 
 
 def _date(con: duckdb.DuckDBPyConnection, expr: Node) -> Constant | None:

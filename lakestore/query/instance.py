@@ -49,6 +49,11 @@ _SETTINGS: Final = {"python_enable_replacements": "false"}
 _KEPT: Final = 4
 """Databases that wait for the next statement of the same needs."""
 
+_CHUNKS: Final = 32_768
+"""Columns in files up to which DuckDB keeps what footers say, in 1.4 kB each: 2,000 files of 15, in 45 MB."""
+_PATIENCE: Final = 16
+"""So many times as much is read without being kept, before what is kept makes way."""
+
 
 class _Database:
     """The name of a database that goes with it: with the last connection to it, and the place where it is kept."""
@@ -70,6 +75,9 @@ class Instance:
         # Names of databases that nobody uses any more.
         self._left: deque[str] = deque()
         self._kept: deque[tuple[object, object, _Database]] = deque(maxlen=_KEPT)
+        # Files whose footers DuckDB keeps, the columns in them, and in those that it would have kept since.
+        self._read: set[str] = set()
+        self._held = self._refused = 0
 
     def parser(self) -> duckdb.DuckDBPyConnection:
         """A connection for what reads no table."""
@@ -77,7 +85,13 @@ class Instance:
             return self._started().cursor()
 
     def filled(
-        self, source: object, key: object, fill: Callable[[duckdb.DuckDBPyConnection], None], *, keep: bool
+        self,
+        source: object,
+        key: object,
+        fill: Callable[[duckdb.DuckDBPyConnection], None],
+        *,
+        keep: bool,
+        chunks: Mapping[str, int],
     ) -> duckdb.DuckDBPyConnection:
         """A connection to a database that was filled, by this call or, for this very source and an equal key, before.
 
@@ -86,9 +100,10 @@ class Instance:
 
         Args:
             keep: others may be given it, too.
+            chunks: the files that are read, with the columns in each.
         """
         with self._lock:
-            base = self._started()
+            base, footers = self._reading(chunks)
             while self._left:
                 # Still held where a reader of its rows lives: tried again with the next statement.
                 with suppress(duckdb.Error):
@@ -105,7 +120,7 @@ class Instance:
                 attached = f"ATTACH ':memory:' AS {shown.name}; " if keep else ""
                 con.execute(f"{attached}USE {shown.name}; {_QUIET}")
                 fill(con)
-            con.execute(f"SET search_path = '{own.name},{shown.name}'; {_QUIET}")
+            con.execute(f"SET search_path = '{own.name},{shown.name}'; {footers}{_QUIET}")
         except BaseException:
             con.close()
             raise
@@ -113,6 +128,22 @@ class Instance:
             with self._lock:
                 self._kept.append((source, key, shown))
         return con
+
+    def _reading(self, chunks: Mapping[str, int]) -> tuple[duckdb.DuckDBPyConnection, str]:
+        """The DuckDB for a statement over these files, and what makes it keep their footers; mind the lock."""
+        base = self._started()
+        news = chunks.keys() - self._read
+        if (count := sum(chunks[path] for path in news)) + self._held > _CHUNKS:
+            whole = sum(chunks.values())
+            self._refused += count if whole <= _CHUNKS else 0
+            if whole > _CHUNKS or self._refused < _CHUNKS * _PATIENCE:
+                return base, ""
+            # It forgets nothing that nobody reads any more: another takes over, and it ends with its last relation.
+            self._base = None
+            base, news, count = self._started(), set(chunks), whole
+        self._read.update(news)
+        self._held += count
+        return base, "SET parquet_metadata_cache = true; "
 
     def _named(self) -> _Database:
         self._count += 1
@@ -126,6 +157,7 @@ class Instance:
             self._inherited, self._base, self._pid = self._base, start(_SETTINGS), os.getpid()
             self._left = deque()
             self._kept.clear()
+            self._read, self._held, self._refused = set(), 0, 0
         return self._base
 
     def close(self) -> None:

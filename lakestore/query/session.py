@@ -165,8 +165,13 @@ def _shown(
         con = start({"python_enable_replacements": "false"})
         _create(con, root, snapshot, names, columns)
         return con
+    widths = {name: len(table.columns) + len(_OWN) for name, table in snapshot.tables.items()}
     return shared.filled(
-        snapshot, (names, columns), lambda con: _create(con, root, snapshot, names, columns), keep=snapshot.kept
+        snapshot,
+        (names, columns),
+        lambda con: _create(con, root, snapshot, names, columns),
+        keep=snapshot.kept,
+        chunks={file.path: widths[file.table] for file in snapshot.files if file.table in names & widths.keys()},
     )
 
 

@@ -13,13 +13,14 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pytest
 
 import lakestore
 from lakestore import Lake
 from lakestore.catalog.snapshot import Snapshot
-from lakestore.query import Needs
+from lakestore.query import Needs, instance
 
 EXAMPLES = sorted(Path("examples").rglob("*.json*"))
 
@@ -363,6 +364,48 @@ def test_statements_share_a_duckdb_and_see_nothing_of_each_other(lake: Lake) -> 
     assert lake.sql("SHOW TABLES").fetchall() == [("results",), ("run_stats",), ("run_stats_by_symbol",), ("trades",)]
     lake.close()
     assert second.fetchall() == [(4.0,)]
+
+
+def test_footers_are_kept_of_so_many_files_and_make_way(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    for task_id in "abc":
+        lake.save({"strategy": "s", "trades": [{"pnl": 1.5}]}, task_id=task_id)
+    # Three files of four columns: two of them can be kept.
+    monkeypatch.setattr(instance, "_CHUNKS", 8)
+    monkeypatch.setattr(instance, "_PATIENCE", 2)
+
+    def asked(ids: str) -> bool:
+        listed = ", ".join(f"'{task_id}'" for task_id in ids)
+        kept = "current_setting('parquet_metadata_cache')"
+        rel = lake.sql(f"SELECT {kept}, sum(pnl) FROM trades WHERE task_id IN ({listed}) GROUP BY 1")
+        relations.append((rel, 1.5 * len(ids)))
+        return bool(rel.fetchall()[0][0])
+
+    relations: list[tuple[duckdb.DuckDBPyRelation, float]] = []
+    assert [asked(ids) for ids in ("a", "ab", "a", "abc", "c", "c", "a")] == [
+        True,
+        True,
+        True,
+        False,
+        False,
+        False,
+        True,
+    ]
+    # Four times a file that is not kept: twice what is. Then it is, and the others are not any more.
+    assert [asked(ids) for ids in ("c", "c", "a", "b", "c")] == [False, True, True, False, True]
+    assert [rel.fetchall()[0][1] for rel, _ in relations] == [total for _, total in relations]
+
+
+def test_a_footer_that_was_kept_is_not_believed_when_the_file_changed(lake: Lake) -> None:
+    lake.save({"strategy": "s", "trades": [{"pnl": 1.5}]}, task_id="a")
+    sql = "SELECT sum(pnl) FROM trades"
+    assert lake.sql(sql).fetchall() == lake.sql(sql).fetchall() == [(1.5,)]
+    (path,) = (path for path in data_files(lake) if path.is_relative_to(lake.root / "trades"))
+    held = path.read_bytes()
+    path.write_bytes(held[:-20] + bytes(12) + held[-8:])
+    with pytest.raises(lakestore.CorruptFileError, match=path.name):
+        lake.sql(sql)
+    path.write_bytes(held)
+    assert lake.sql(sql).fetchall() == [(1.5,)]
 
 
 FORKS = """
