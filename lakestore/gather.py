@@ -5,6 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
+
+_UNCHECKED = pc.TakeOptions(boundscheck=False)
 
 
 def one(column: pa.ChunkedArray) -> pa.Array:
@@ -19,14 +22,28 @@ def one(column: pa.ChunkedArray) -> pa.Array:
 
 
 def in_order(column: pa.ChunkedArray, order: pa.Array | None) -> pa.Array:
-    """A column as one array of plain values, taken in this order; texts of a dictionary are looked up once."""
+    """A column as one array of plain values, taken in this order; texts of a dictionary are looked up once.
+
+    Args:
+        order: each row once; it is not checked.
+
+    Raises:
+        pa.ArrowException: a text is not in its dictionary.
+    """
     if pa.types.is_dictionary(column.type):
         if column.num_chunks == 1:
             array = column.chunk(0)
-            return array.dictionary.take(array.indices if order is None else array.indices.take(order))
+            places, texts = array.indices, array.dictionary
+            if len(texts) == 1 and not places.null_count and not places.to_numpy().any():
+                return pa.repeat(texts[0], len(places))
+            return texts.take(places if order is None else _taken(places, order))
         column = column.cast(column.type.value_type)
     array = one(column)
-    return array if order is None else array.take(order)
+    return array if order is None else _taken(array, order)
+
+
+def _taken(array: pa.Array, order: pa.Array) -> pa.Array:
+    return pc.call_function("array_take", [array, order], _UNCHECKED)
 
 
 def inverse(places: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

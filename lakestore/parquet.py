@@ -207,16 +207,17 @@ def table_of(
     """
     try:
         source = pa.BufferReader(data)
-        metadata = pq.read_metadata(source)
-        kept = _with_dictionary(metadata) if dictionaries else None
-        with pq.ParquetFile(source, metadata=metadata, read_dictionary=kept, pre_buffer=False) as file:
-            total = metadata.num_rows
-            if rows is None or (first_row == 0 and rows == total):
-                table = file.read(use_threads=False)
-            else:
-                table = _span(file, first_row, rows)
-            # Validity, offsets and decimals are read from raw buffers: they must be what they say.
-            table.validate(full=False)
+        file = pq.ParquetFile(source, pre_buffer=False)
+        kept = _with_dictionary(file.metadata) if dictionaries else None
+        if kept:
+            file = pq.ParquetFile(source, metadata=file.metadata, read_dictionary=kept, pre_buffer=False)
+        total = file.metadata.num_rows
+        if rows is None or (first_row == 0 and rows == total):
+            table = file.read(use_threads=False)
+        else:
+            table = _span(file, first_row, rows)
+        # Validity, offsets and decimals are read from raw buffers: they must be what they say.
+        table.validate(full=False)
     except (pa.ArrowException, OSError, ValueError) as exc:
         raise CorruptFileError(f"data file {where} is not readable Parquet: {exc}") from exc
     if rows is not None and table.num_rows != rows:
@@ -229,14 +230,10 @@ def _with_dictionary(metadata: pq.FileMetaData) -> list[str]:
     if not metadata.num_row_groups:
         return []
     group, schema = metadata.row_group(0), metadata.schema
+    texts = [place for place in range(metadata.num_columns) if schema.column(place).physical_type == "BYTE_ARRAY"]
     # The schema's paths: those that a damaged file gives its chunks may be of no column.
-    paths = [schema.column(place).path for place in range(metadata.num_columns)]
-    chunks = [group.column(place) for place in range(metadata.num_columns)]
-    return [
-        path
-        for path, chunk in zip(paths, chunks, strict=True)
-        if chunk.physical_type == "BYTE_ARRAY" and chunk.has_dictionary_page and "." not in path
-    ]
+    paths = [schema.column(place).path for place in texts if group.column(place).has_dictionary_page]
+    return [path for path in paths if "." not in path]
 
 
 def columns_of(table: pa.Table, where: str = "of this lake") -> dict[int, pa.Array]:
@@ -248,10 +245,11 @@ def columns_of(table: pa.Table, where: str = "of this lake") -> dict[int, pa.Arr
     Raises:
         CorruptFileError: what says the order of rows is not readable, or a text is not in its dictionary.
     """
-    columns = {field_id(table.schema.field(i)): table.column(i) for i in range(table.num_columns)}
+    schema = table.schema
+    columns = {field_id(item): column for item, column in zip(schema, table.columns, strict=True)}
     try:
         places = columns.pop(POS_FIELD, None)
-        back = _back(None if places is None else one(places), _order(table.schema.metadata), columns)
+        back = _back(None if places is None else one(places), _order(schema.metadata), columns)
     except (KeyError, IndexError, ValueError, TypeError, AttributeError, pa.ArrowException) as exc:
         raise CorruptFileError(f"data file {where} does not tell the order of its rows: {exc!r}") from exc
     try:

@@ -56,3 +56,16 @@ def test_more_rows_of_one_value_than_are_counted_are_refused() -> None:
 def test_counts_that_give_no_order_are_refused(counts: list[int]) -> None:
     with pytest.raises((ValueError, IndexError)):
         ties.in_order(np.zeros(2, np.int64), np.array(counts))
+
+
+@pytest.mark.parametrize("step", [1, 7, 60_000, 1 << 40, 1 << 50])
+@pytest.mark.parametrize("rows", [0, 1, 63, 64, 3_000])
+@pytest.mark.parametrize("odd", [False, True])
+def test_steps_are_sorted_as_other_numbers_are(step: int, rows: int, odd: bool) -> None:
+    random = np.random.default_rng(rows)
+    for most in (1, 5, 1 << 13, 1 << 16, 1 << 20):
+        values = random.integers(-most, most, rows) * step
+        values[:1] = np.iinfo(np.int64).min if step == 1 << 50 else values[:1]
+        # What is behind the first values may have another step.
+        values[rows // 2 :] += odd
+        assert np.array_equal(ties.rising(values), np.argsort(values, kind="stable"))
