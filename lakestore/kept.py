@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from functools import cache
 from typing import Any
 from uuid import UUID
@@ -45,6 +45,9 @@ _PACKED = ("stats", "by_symbol")
 _NUMBERS = ("json_size", "saved_at")
 _MOSTLY = {"profile": "generic", "fidelity": ["style", 0]}
 """What is not said where it is this."""
+_APART_BEFORE = frozenset((*_HEXADECIMAL, *_IDS, *_PACKED))
+_APART = _APART_BEFORE | set(_NUMBERS)
+_DAMAGED = (zstd.ZstdError, ValueError, IndexError, TypeError, AttributeError)
 
 
 @cache
@@ -95,12 +98,7 @@ def unpacked(value: bytes, where: str) -> tuple[dict[str, Any], bytes]:
         CorruptFileError: they cannot be read.
     """
     try:
-        is_older = not value.startswith(_PRESENT)
-        size, at = varint.read(value, 0 if is_older else len(_PRESENT))
-        words = _OLDER_WORDS if is_older else _WORDS
-        frame = _MAGIC + value[at : at + size]
-        head: dict[str, Any] = json.loads(zstd.decompress(frame, zstd_dict=_dictionary(words)))
-        at += size
+        head, at, apart = _head(value)
 
         def taken(size: int) -> bytes:
             nonlocal at
@@ -110,14 +108,45 @@ def unpacked(value: bytes, where: str) -> tuple[dict[str, Any], bytes]:
             return value[at - size : at]
 
         for key, told in head.items():
+            if key not in apart:
+                continue
             if key in _HEXADECIMAL:
                 head[key] = taken(told).hex()
             elif key in _IDS:
                 head[key] = str(UUID(bytes=taken(told)))
             elif key in _PACKED:
                 head[key] = _each(told, lambda length: b64encode(taken(length)).decode())
-            elif key in _NUMBERS and not is_older:
+            else:
                 head[key] = int.from_bytes(taken(told), "little", signed=True)
-    except (zstd.ZstdError, ValueError, IndexError, TypeError, AttributeError) as exc:
+    except _DAMAGED as exc:
         raise CorruptFileError(f"the record of a result in {where} is damaged: {exc}") from exc
     return {**_MOSTLY, **head}, value[at:]
+
+
+def envelope_of(value: bytes, where: str) -> bytes:
+    """The envelope alone.
+
+    Raises:
+        CorruptFileError: what says where it begins cannot be read.
+    """
+    try:
+        head, at, apart = _head(value)
+        lengths: list[int] = []
+        for key in apart & head.keys():
+            _each(head[key], lengths.append)
+        at += sum(lengths)
+        if min(lengths, default=0) < 0 or at > len(value):
+            raise ValueError("a length is beyond the end")
+        return value[at:]
+    except _DAMAGED as exc:
+        raise CorruptFileError(f"the record of a result in {where} is damaged: {exc}") from exc
+
+
+def _head(value: bytes) -> tuple[dict[str, Any], int, Set[str]]:
+    """The head of a value, where it ends, and of which keys the values stand behind it."""
+    is_older = not value.startswith(_PRESENT)
+    size, at = varint.read(value, 0 if is_older else len(_PRESENT))
+    end = at + size
+    words = _OLDER_WORDS if is_older else _WORDS
+    head: dict[str, Any] = json.loads(zstd.decompress(_MAGIC + value[at:end], zstd_dict=_dictionary(words)))
+    return head, end, _APART_BEFORE if is_older else _APART

@@ -13,31 +13,25 @@ from typing import Any, Self
 from uuid import UUID
 
 import duckdb
-import pyarrow as pa
 
-from lakestore import batch, doctor, home, layout, parquet, query, record, tombstones
+from lakestore import batch, doctor, home, layout, query, tombstones
 from lakestore.catalog import Catalog
 from lakestore.catalog.bounds import Bounds
 from lakestore.catalog.embedded import EmbeddedServer
 from lakestore.catalog.snapshot import Snapshot, Wanted
-from lakestore.codec.envelope import Envelope, StoredRegion
 from lakestore.config import MAX_DOCUMENT, Config
 from lakestore.errors import (
     CatalogError,
-    ConflictError,
-    CorruptFileError,
     LakestoreError,
     NotFoundError,
 )
 from lakestore.files import Files
 from lakestore.identity import moment, uuid7
-from lakestore.model import LakeTable, LiveFile, Numbers, Partition, ResultDigest, ResultInfo, RowSpan
+from lakestore.loading import Loader
+from lakestore.model import LakeTable, LiveFile, Numbers, Partition, ResultDigest, ResultInfo
 from lakestore.result import Result
 from lakestore.saving import Item, Saver
 from lakestore.stamp import Stamp
-
-_WHOLE = 1 << 20
-"""Bytes up to which a file is read whole and its SHA-256 compared, however few of its rows are wanted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,20 +253,7 @@ class Lake:
         located = self._open_catalog().locate(task_id)
         if located is None:
             raise NotFoundError(f"result {task_id!r} is not in the lake; 'lakestore results' lists what is")
-        info, spans = located
-        where = f"result {task_id!r}"
-        own = next((span for span in spans if span.table == layout.RESULTS), None)
-        if own is None:
-            raise CorruptFileError(f"{where} has no row in the table 'results'; its catalog entry is damaged")
-        by_place = {(span.table, span.strategy): span for span in spans}
-
-        def fetch(region: StoredRegion) -> Mapping[int, pa.Array]:
-            span = by_place.get((region.table, region.strategy))
-            if span is None:
-                raise CorruptFileError(f"{where} has no rows in table {region.table!r}; its catalog entry is damaged")
-            return self._columns(span, where)
-
-        return Result(info, Envelope.from_bytes(record.envelope_of(self._columns(own, where), own.path), where), fetch)
+        return Loader(self._files, lambda path: self._open_catalog().upkeep.is_live_path(path)).result(*located)
 
     def info(self, task_id: str) -> ResultInfo:
         """What the catalog knows of one result.
@@ -454,24 +435,6 @@ class Lake:
         if self._closed:
             raise CatalogError(f"lake {self.root} was closed; open it again with lakestore.open")
         return self._catalog
-
-    def _columns(self, span: RowSpan, where: str) -> Mapping[int, pa.Array]:
-        """The rows of one result in one file, its checksum compared."""
-        try:
-            if span.bytes > _WHOLE and self._files.size(span.path) == span.bytes:
-                part = parquet.read_part(str(self._files.path(span.path)), span.first_row, span.rows)
-                if part is not None:
-                    return part
-            data = self._files.read(span.path)
-        except CorruptFileError as exc:
-            if self._open_catalog().upkeep.is_live_path(span.path):
-                raise
-            raise ConflictError(
-                f"{where} was read too late: it was replaced, deleted or compacted after it was looked up, and vacuum "
-                "has taken those rows since; load it again"
-            ) from exc
-        self._files.compare(span.path, data, span.sha256)
-        return parquet.from_buffer(data, str(self._files.path(span.path)), first_row=span.first_row, rows=span.rows)
 
     def _snapshot(self) -> Snapshot:
         """Everything there is, without the files of the lake's own table: SQL has `results` from the catalog."""

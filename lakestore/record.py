@@ -12,7 +12,7 @@ from uuid import UUID
 
 import pyarrow as pa
 
-from lakestore import kept, parquet
+from lakestore import kept, parquet, single
 from lakestore.codec import amounts_older
 from lakestore.errors import CorruptFileError
 from lakestore.model import TASK_ID_FIELD, ResultInfo, RunStats
@@ -132,7 +132,17 @@ def envelope_of(columns: Mapping[int, pa.Array], where: str) -> bytes:
     if column is None or len(column) != 1 or not column[0].is_valid:
         raise CorruptFileError(f"{where} is not a file of the table 'results'")
     value = bytes(column[0].as_py())
-    return value if _ENVELOPE in columns else kept.unpacked(value, where)[1]
+    return value if _ENVELOPE in columns else kept.envelope_of(value, where)
+
+
+def envelope_in(data: bytes, where: str) -> bytes | None:
+    """The envelope in the bytes of a file of one row; None: of a file of another form, it stands in the columns.
+
+    Raises:
+        CorruptFileError: the row is damaged.
+    """
+    value = single.value_of(data, "kept")
+    return None if value is None else kept.envelope_of(value, where)
 
 
 def rows(columns: Mapping[int, pa.Array], where: str) -> Iterator[Row]:

@@ -293,7 +293,7 @@ def test_files_grow_to_the_target_size_and_large_ones_are_not_written_again(lake
 def test_a_lookup_reads_only_the_row_groups_of_its_result(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parquet, "ROW_GROUP", 500)
     monkeypatch.setattr(parquet.row_groups, "__defaults__", (500,))
-    monkeypatch.setattr("lakestore.lake._WHOLE", 0)
+    monkeypatch.setattr("lakestore.loading._WHOLE", 0)
     for n in range(12):
         lake.save(run(4, signals=[{"x": k, "y": k / 8} for k in range(200)]), task_id=f"t{n:02}")
     done(lake)
