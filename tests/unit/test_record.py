@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from uuid import UUID
 
@@ -78,3 +80,23 @@ def test_a_record_that_is_cut_off_or_changed_is_damage() -> None:
                 kept.unpacked(begin + bytes([len(frame)]) + frame + b"abc", "it")
     told = {"profile": "generic", "fidelity": ["style", 0], "key of a later version": b64encode(b"x").decode()}
     assert kept.unpacked(kept.packed(told, b"e"), "it") == (told, b"e")
+
+
+@pytest.mark.parametrize("size", [1, 100, 70_000])
+def test_the_envelope_of_one_row_needs_no_reader(size: int) -> None:
+    row = replace(_row(full=size > 1), envelope=(bytes(range(256)) * (size // 256 + 1))[:size])
+    data = record.to_buffer([row]).to_pybytes()
+    assert record.envelope_in(data, "it") == row.envelope
+    assert record.envelope_in(record.to_buffer([row, row]).to_pybytes(), "it") is None
+    assert record.envelope_in(record.to_buffer([row], compacted=True).to_pybytes(), "it") is None
+
+
+def test_a_damaged_file_of_one_row_is_left_to_the_reader_or_refused() -> None:
+    data = record.to_buffer([_row(full=True)]).to_pybytes()
+    for at in range(len(data)):
+        for flip in (1, 0x80, 0xFF):
+            damaged = data[:at] + bytes([data[at] ^ flip]) + data[at + 1 :]
+            with suppress(CorruptFileError):
+                record.envelope_in(damaged, "it")
+        with suppress(CorruptFileError):
+            record.envelope_in(data[:at], "it")
