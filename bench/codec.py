@@ -52,7 +52,10 @@ from lakestore.catalog.memory import MemorySchema
 from lakestore.codec import text
 from lakestore.codec.encode import Encoded
 
-EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+ROOT = Path(__file__).resolve().parents[1]
+EXAMPLES = ROOT / "examples"
+BESIDE = ROOT.parent / "shared" / "data"
+"""Where more real documents may lie, beside a checkout."""
 QUICK_BYTES = 1 << 20
 """Real documents beyond this are left out of a quick run."""
 MEMORY_BYTES = 34_000_000
@@ -193,7 +196,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.codec", description=main.__doc__)
     parser.add_argument("--quick", action="store_true", help="small documents, few rounds, no memory: half a minute")
     parser.add_argument("--detail", metavar="FILE|KIND:N", help="take one document apart, such as typical:10000")
-    parser.add_argument("--data", type=Path, metavar="FOLDER", help="more real documents, such as your own")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        default=BESIDE,
+        metavar="FOLDER",
+        help="more real documents, such as your own (default: shared/data beside the checkout, where it is there)",
+    )
     parser.add_argument("--json", type=Path, metavar="OUT", help="write what was measured here too")
     options = parser.parse_args(arguments)
     if options.detail:
@@ -205,7 +214,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if sys.stderr.isatty():
             print(f"… {what}", file=sys.stderr, flush=True)
 
-    folders = [EXAMPLES] if options.quick or options.data is None else [EXAMPLES, options.data]
+    folders = [EXAMPLES] if options.quick else [EXAMPLES, options.data]
     groups = real_documents(folders, QUICK_BYTES if options.quick else None)
     print(", ".join(f"{name} {value}" for name, value in machine().items()))
     progress("typical documents")
