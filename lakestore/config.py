@@ -35,8 +35,8 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "mode": get_args(Mode),
     "primary": get_args(Primary),
 }
-_SIZE = re.compile(r"(\d+)\s*([kmg]?)b?", re.IGNORECASE)
-_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmg]?)(i?)b?", re.IGNORECASE)
+_POWERS = {"": 0, "k": 1, "m": 2, "g": 3}
 _YES_OR_NO = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 
 
@@ -172,6 +172,8 @@ def _checked(name: str, source: str, value: str) -> Path | str | bool | int | No
 
 
 def size(value: str) -> int | None:
-    """The bytes, one or more, that a text says: `500MB`, `2GB`, a number; None where it says none."""
+    """The bytes, one or more, that a text says: `500MB`, `1.5GB`, `2GiB`, a number; None where it says none."""
     match = _SIZE.fullmatch(value.strip())
-    return (int(match[1]) * _UNITS[match[2].lower()] if match else 0) or None
+    if match is None:
+        return None
+    return int(float(match[1]) * (1024 if match[3] else 1000) ** _POWERS[match[2].lower()]) or None

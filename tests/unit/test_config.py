@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lakestore.config import Config
+from lakestore.config import Config, size
 from lakestore.errors import InvalidInputError
 
 
@@ -106,3 +106,23 @@ def test_a_bad_file_is_refused_by_name(environ: dict[str, str], text: str, messa
     with pytest.raises(InvalidInputError, match=message) as caught:
         Config.load(environ=environ)
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "bytes_"),
+    [
+        ("1", 1),
+        ("500MB", 500_000_000),
+        ("2 gb", 2_000_000_000),
+        ("1.5GB", 1_500_000_000),
+        ("2GiB", 2 << 30),
+        ("1k", 1_000),
+    ],
+)
+def test_a_size_is_decimal_unless_it_says_otherwise(text: str, bytes_: int) -> None:
+    assert size(text) == bytes_
+
+
+@pytest.mark.parametrize("text", ["", "0", "MB", "-1", "1e9", "1.GB", "5 TB", "0.1"])
+def test_what_is_no_size_is_none(text: str) -> None:
+    assert size(text) is None
