@@ -166,13 +166,17 @@ def rounded(values: Floats, rule: str, count: int) -> pa.StringArray:
             (`%.{count}g`).
         count: decimals, or significant digits.
     """
-    distinct, inverse = np.unique(values.view(np.int64), return_inverse=True)
-    form = f".{count}g" if rule == "general" else f".{count}f"
-    written = [format(value, form) for value in distinct.view(np.float64).tolist()]
-    if rule == "strip":
-        cut = [text.rstrip("0") for text in written]
-        written = [text + "0" if text.endswith(".") else text for text in cut]
-    return pa.array(written, pa.string()).take(pa.array(inverse))
+    form = f"%.{count}g," if rule == "general" else f"%.{count}f,"
+    # One text for the whole column, as `_plain`.
+    body = np.frombuffer((form * len(values) % tuple(values.tolist())).encode(), np.uint8)
+    commas = body == ord(",")
+    offsets = np.zeros(len(values) + 1, np.int32)
+    offsets[1:] = np.flatnonzero(commas) - np.arange(len(values))
+    written = pa.StringArray.from_buffers(len(values), pa.py_buffer(offsets), pa.py_buffer(body[~commas]))
+    if rule != "strip":
+        return written
+    cut = pc.utf8_rtrim(written, "0")
+    return pc.if_else(pc.ends_with(cut, "."), pc.binary_join_element_wise(cut, "0", ""), cut)
 
 
 def integers(values: Ints) -> pa.StringArray:

@@ -26,6 +26,9 @@ from lakestore.codec.text import collector_off
 MAX_OVERRIDES = 0.05
 """Share of a column's values that may be exceptions; more are cheaper as a patch."""
 
+_SAMPLE = 512
+"""Values on which a rule is tried first."""
+
 
 class _Text(str):
     """The text of a number as it stands in the document."""
@@ -104,15 +107,19 @@ def _numbers(node: Node, meta: Meta, texts: pa.Array, style: Style, blobs: list[
     if not len(wrong):
         return False
     if node.kind == "float":
+        first, known = node.slice(0, min(node.n, _SAMPLE)), texts.slice(0, _SAMPLE)
+        likely = len(_wrong(first, known, style))
         for rule in _rules(texts):
-            node.digits = rule
+            first.digits = node.digits = rule
+            if likely and len(_wrong(first, known, style)) * 2 > likely:
+                continue
             left = _wrong(node, texts, style)
             if len(left) * 4 < len(wrong):
                 meta["d"] = list(rule)
                 wrong = left
                 break
-            node.digits = None
         else:
+            node.digits = None
             zeros = _zeros(node, texts, style)
             if zeros is not None:
                 node.zeros = zeros

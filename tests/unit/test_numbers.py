@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import struct
 from collections.abc import Callable
 from random import Random
@@ -102,3 +103,19 @@ def test_scaled_integers_give_every_double_back_or_are_refused() -> None:
     assert numbers.scale_of(np.array([1 / 3])) is None
     assert numbers.scale_of(np.array([float("nan")])) is None
     assert numbers.scale_of(np.array([2.0**53])) is None
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 8, 15, 17])
+def test_rounded_texts_are_those_of_printf(count: int) -> None:
+    rng = random.Random(count)
+    values = [0.0, -0.0, 1e300, -1e-300, 100.0, 10.5, 5e-324, float("nan"), float("inf"), float("-inf")]
+    values += [rng.uniform(-1, 1) * 10.0 ** rng.randint(-300, 300) for _ in range(500)]
+    fixed = [format(value, f".{count}f") for value in values]
+    cut = [text.rstrip("0") for text in fixed]
+    found = np.array(values)
+    assert numbers.rounded(found, "fixed", count).to_pylist() == fixed
+    assert numbers.rounded(found, "general", count).to_pylist() == [format(value, f".{count}g") for value in values]
+    assert numbers.rounded(found, "strip", count).to_pylist() == [
+        text + "0" if text.endswith(".") else text for text in cut
+    ]
+    assert numbers.rounded(found[:0], "fixed", count).to_pylist() == []
