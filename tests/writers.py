@@ -211,6 +211,26 @@ def _fixed(places: int, *, strip: bool = False) -> Callable[[float], str]:
     return text
 
 
+def _ujson(places: int) -> Callable[[float], str]:
+    """Decimals as pandas' own writer makes them: the fraction is scaled as a double, and half goes to even."""
+
+    def text(x: float) -> str:
+        if not math.isfinite(x):
+            return "null"
+        if abs(x) >= 1e16 or 0 < abs(x) < 1e-15:
+            return f"{x:.15e}"
+        whole = int(abs(x))
+        scaled = (abs(x) - whole) * 10.0**places
+        fraction = int(scaled)
+        rest = scaled - fraction
+        fraction += rest > 0.5 or (rest == 0.5 and (fraction == 0 or fraction % 2 == 1))
+        if fraction >= 10**places:
+            whole, fraction = whole + 1, 0
+        return ("-" if math.copysign(1, x) < 0 else "") + f"{whole}." + (f"{fraction:0{places}}".rstrip("0") or "0")
+
+    return text
+
+
 def _significant(places: int) -> Callable[[float], str]:
     """So many significant digits (pandas 3, Excel)."""
 
@@ -237,6 +257,8 @@ FLOATS: dict[str, Callable[[float], str]] = {
     "fixed2": _fixed(2),
     "fixed8": _fixed(8),
     "pandas_fixed15": _fixed(15, strip=True),
+    "pandas_ujson15": _ujson(15),
+    "pandas_ujson10": _ujson(10),
     "pandas10": _significant(10),
     "pandas15": _significant(15),
 }

@@ -163,9 +163,11 @@ def rounded(values: Floats, rule: str, count: int) -> pa.StringArray:
 
     Args:
         rule: `fixed` (`%.{count}f`), `strip` (the same without its last zeros, but one decimal), `general`
-            (`%.{count}g`).
+            (`%.{count}g`), `pandas` (as `strip`, but as the writer of pandas rounds).
         count: decimals, or significant digits.
     """
+    if rule == "pandas":
+        return _as_pandas(values, count)
     form = f"%.{count}g," if rule == "general" else f"%.{count}f,"
     # One text for the whole column, as `_plain`.
     body = np.frombuffer((form * len(values) % tuple(values.tolist())).encode(), np.uint8)
@@ -177,6 +179,23 @@ def rounded(values: Floats, rule: str, count: int) -> pa.StringArray:
         return written
     cut = pc.utf8_rtrim(written, "0")
     return pc.if_else(pc.ends_with(cut, "."), pc.binary_join_element_wise(cut, "0", ""), cut)
+
+
+def _as_pandas(values: Floats, count: int) -> pa.StringArray:
+    """The texts of `to_json(double_precision=count)`: its ujson scales the fraction as a double, and rounds that."""
+    size = np.where(np.abs(values) < 2.0**63, np.abs(values), 0.0)
+    whole = np.floor(size)
+    scaled = (size - whole) * 10.0**count
+    fraction = np.floor(scaled).astype(np.int64)
+    rest = scaled - fraction
+    fraction += (rest > 0.5) | ((rest == 0.5) & ((fraction == 0) | (fraction % 2 == 1)))
+    over = fraction >= 10**count
+    sign = np.where(np.signbit(values), "-", "")
+    decimals = pc.utf8_rtrim(pc.utf8_lpad(integers(np.where(over, 0, fraction)), count, "0"), "0")
+    decimals = pc.if_else(pc.equal(decimals, ""), "0", decimals)
+    return pc.binary_join_element_wise(
+        pa.array(sign, pa.string()), integers(whole.astype(np.int64) + over), ".", decimals, ""
+    )
 
 
 def integers(values: Ints) -> pa.StringArray:

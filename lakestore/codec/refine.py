@@ -109,17 +109,20 @@ def _numbers(node: Node, meta: Meta, texts: pa.Array, style: Style, blobs: list[
     if node.kind == "float":
         first, known = node.slice(0, min(node.n, _SAMPLE)), texts.slice(0, _SAMPLE)
         likely = len(_wrong(first, known, style))
+        best: tuple[str, int] | None = None
         for rule in _rules(texts):
             first.digits = node.digits = rule
             if likely and len(_wrong(first, known, style)) * 2 > likely:
                 continue
             left = _wrong(node, texts, style)
             if len(left) * 4 < len(wrong):
-                meta["d"] = list(rule)
-                wrong = left
+                best, wrong = rule, left
+            if not left:
                 break
+        node.digits = best
+        if best is not None:
+            meta["d"] = list(best)
         else:
-            node.digits = None
             zeros = _zeros(node, texts, style)
             if zeros is not None:
                 node.zeros = zeros
@@ -162,7 +165,8 @@ def _rules(texts: pa.Array) -> list[tuple[str, int]]:
     least, most = pc.min_max(decimals).as_py().values()
     digits = pc.max(pc.utf8_length(pc.replace_substring_regex(known, r"^-?0*\.?0*|[eE].*$|\.", ""))).as_py()
     rules = [("fixed", most)] if least == most else []
-    return [*rules, ("strip", most), ("general", min(digits, 17))]
+    pandas = [("pandas", most)] if 0 < most <= 15 else []
+    return [*rules, ("strip", most), *pandas, ("general", min(digits, 17))]
 
 
 def _zeros(node: Node, texts: pa.Array, style: Style) -> Any:

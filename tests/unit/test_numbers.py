@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import random
 import struct
 from collections.abc import Callable
 from random import Random
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from lakestore.codec import numbers
@@ -107,7 +107,7 @@ def test_scaled_integers_give_every_double_back_or_are_refused() -> None:
 
 @pytest.mark.parametrize("count", [0, 1, 2, 8, 15, 17])
 def test_rounded_texts_are_those_of_printf(count: int) -> None:
-    rng = random.Random(count)
+    rng = Random(count)
     values = [0.0, -0.0, 1e300, -1e-300, 100.0, 10.5, 5e-324, float("nan"), float("inf"), float("-inf")]
     values += [rng.uniform(-1, 1) * 10.0 ** rng.randint(-300, 300) for _ in range(500)]
     fixed = [format(value, f".{count}f") for value in values]
@@ -119,3 +119,27 @@ def test_rounded_texts_are_those_of_printf(count: int) -> None:
         text + "0" if text.endswith(".") else text for text in cut
     ]
     assert numbers.rounded(found[:0], "fixed", count).to_pylist() == []
+
+
+@pytest.mark.parametrize("count", [1, 4, 10, 15])
+def test_texts_of_pandas_are_those_of_its_to_json(count: int) -> None:
+    rng = np.random.default_rng(count)
+    found = np.concatenate(
+        [rng.normal(0, scale, 3000) for scale in (1e-3, 1, 100, 1e12)] + [[0.0, -0.0, 0.5, 99.999999]]
+    )
+    texts = pd.DataFrame({"x": found}).to_json(orient="values", double_precision=count)[2:-2].split("],[")
+    assert numbers.rounded(np.array(list(map(float, texts))), "pandas", count).to_pylist() == texts
+    # What pandas writes otherwise has some text, and no warning.
+    numbers.rounded(np.array([1e300, float("nan"), float("inf"), 5e-324]), "pandas", count)
+
+
+@pytest.mark.parametrize("orient", ["records", "columns", "index", "split", "values"])
+def test_a_frame_of_pandas_with_all_its_digits_needs_no_patch(orient: str) -> None:
+    rng = np.random.default_rng(5)
+    frame = pd.DataFrame(
+        {"size": rng.integers(-5, 5, 600), "price": rng.normal(95, 9, 600), "pnl": rng.normal(0, 99, 600)}
+    )
+    source = frame.to_json(orient=orient, double_precision=15).encode()
+    stored = store(source, MemorySchema())
+    assert stored.text() == source
+    assert stored.encoded.fidelity.kind == "style", stored.encoded.fidelity
