@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import psycopg
@@ -14,6 +15,7 @@ import pyarrow.csv as pa_csv
 from lakestore.catalog import columns, skipping
 from lakestore.catalog.bounds import UNBOUNDED, Bounds
 from lakestore.catalog.connect import Connection, Connections, pipelined
+from lakestore.catalog.late import LateTable
 from lakestore.catalog.sql import queries
 from lakestore.codec import by_symbol, stats
 from lakestore.errors import CatalogError
@@ -57,7 +59,7 @@ class Snapshot:
     tables: Mapping[str, LakeTable]
     results: pa.Table | None
     stats: pa.Table | None = None
-    by_symbol: pa.Table | None = None
+    by_symbol: LateTable | None = None
     kept: bool = False
 
 
@@ -126,10 +128,14 @@ def read(
         found = None if wanted.results is None else _results(conn, wanted.results, wanted.columns)
         if not whole:
             conn.execute(q["commit"], prepare=False)
-        unpacked = {
-            name: _UNPACK[name](numbers[name].fetchone() or (), tables, bounds) for name, bounds in wanted.statistics()
-        }
-        made = Snapshot(live, tables, found, unpacked.get(RUN_STATS), unpacked.get(BY_SYMBOL))
+        told = {name: cursor.fetchone() or () for name, cursor in numbers.items()}
+        made = Snapshot(
+            live,
+            tables,
+            found,
+            None if wanted.stats is None else _stats(told[RUN_STATS], tables, wanted.stats),
+            None if wanted.by_symbol is None else _stats_by_symbol(told[BY_SYMBOL], tables, wanted.by_symbol),
+        )
         return _only(version), made
 
     return connections.run("take a snapshot", work)
@@ -184,6 +190,8 @@ def _names(tables: Mapping[str, LakeTable], bounds: Bounds) -> dict[int, tuple[s
     }
 
 
+_UNPACKED: Final = 16
+"""How much more a row takes than its packed one, about."""
 _KEYS: Final = ("task_id", "strategy", "run_date", "table_name")
 
 
@@ -192,9 +200,10 @@ def _stats(row: Sequence[Any], tables: Mapping[str, LakeTable], bounds: Bounds) 
     return stats.unpacked(dict(zip(_KEYS[:-1], keys, strict=True)), bytes(blobs), lengths, _names(tables, bounds))
 
 
-def _stats_by_symbol(row: Sequence[Any], tables: Mapping[str, LakeTable], bounds: Bounds) -> pa.Table:
+def _stats_by_symbol(row: Sequence[Any], tables: Mapping[str, LakeTable], bounds: Bounds) -> LateTable:
     *keys, whole, whole_lengths, blobs, lengths = (value or () for value in row)
-    return by_symbol.unpacked(
+    make = partial(
+        by_symbol.unpacked,
         dict(zip(_KEYS, keys, strict=True)),
         (bytes(whole), whole_lengths),
         (bytes(blobs), lengths),
@@ -202,9 +211,7 @@ def _stats_by_symbol(row: Sequence[Any], tables: Mapping[str, LakeTable], bounds
         {own: table for own, (table, _) in _names(tables, UNBOUNDED).items()},
         bounds.symbols,
     )
-
-
-_UNPACK: Final = {RUN_STATS: _stats, BY_SYMBOL: _stats_by_symbol}
+    return LateTable(by_symbol.SCHEMA, _UNPACKED * len(blobs), make)
 
 
 def table_of(rows: Sequence[bytes]) -> pa.Table:

@@ -9,6 +9,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from lakestore.catalog.late import LateTable
 from lakestore.catalog.snapshot import RESULTS_SCHEMA, Snapshot
 from lakestore.codec import by_symbol, stats
 from lakestore.errors import QueryError
@@ -65,7 +66,7 @@ def refresh(con: duckdb.DuckDBPyConnection, root: Path, snapshot: Snapshot) -> N
             raise QueryError("a transaction is open on this connection: commit it or roll it back, then refresh")
         con.execute("BEGIN TRANSACTION")
         try:
-            _create(con, root, snapshot)
+            _create(con, root, snapshot, late=True)
             con.execute("COMMIT")
         except BaseException:
             con.execute("ROLLBACK")
@@ -195,8 +196,14 @@ def _create(
     snapshot: Snapshot,
     names: Collection[str] | None = None,
     columns: Collection[str] | None = None,
+    *,
+    late: bool = False,
 ) -> None:
-    """Make the views of these names, or all of them; of lake tables with the columns of these names, or all."""
+    """Make the views of these names, or all of them; of lake tables with the columns of these names, or all.
+
+    Args:
+        late: what takes long to make is made when a statement reads it, and then read as Arrow.
+    """
     files = _files(snapshot)
     for name, lake_table in _record_tables(snapshot):
         if names is None or name in names:
@@ -205,9 +212,13 @@ def _create(
     held = {RESULTS: snapshot.results, RUN_STATS: snapshot.stats, BY_SYMBOL: snapshot.by_symbol}
     for name, schema in _FROM_CATALOG.items():
         if names is None or name in names:
-            # What is only listed was not asked for.
             table = held[name]
-            _copy(con, name, schema.empty_table() if table is None else table)
+            if late and isinstance(table, LateTable):
+                con.from_arrow(table).create_view(name)
+            else:
+                # What is only listed was not asked for.
+                given = table.table() if isinstance(table, LateTable) else table
+                _copy(con, name, schema.empty_table() if given is None else given)
 
 
 def _copy(con: duckdb.DuckDBPyConnection, name: str, table: pa.Table) -> None:

@@ -174,6 +174,38 @@ def test_every_way_into_the_lake_carries_them(lake: Lake, roomy: None) -> None:
     assert sums == {("a", "A"): 7, ("b2", "A"): 2, ("b2", "B"): 20}
 
 
+def test_a_connection_makes_them_when_a_statement_reads_them(
+    lake: Lake, roomy: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake.save(document(1, 2), task_id="a")
+    made = []
+    unpacked = by_symbol.unpacked
+    monkeypatch.setattr(by_symbol, "unpacked", lambda *given: made.append(1) or unpacked(*given))
+    asked = "SELECT task_id, symbol, sum FROM run_stats_by_symbol WHERE column_name = 'pnl' ORDER BY ALL"
+    rows = [("a", "A", 1.0), ("a", "B", 2.0)]
+    with lake.connect() as con:
+        listed = ["results", "run_stats", "run_stats_by_symbol", "trades"]
+        assert [name for (name,) in con.execute("SHOW TABLES").fetchall()] == listed
+        described = con.execute("DESCRIBE run_stats_by_symbol").fetchall()
+        assert con.execute("SELECT count(*) FROM run_stats").fetchall() == [(1,)]
+        assert not made
+        old = con.execute(asked)
+        assert con.cursor().execute(asked).fetchall() == rows
+        assert old.fetchall() == rows
+        assert con.execute(f"SELECT count(*) FROM ({asked}) a JOIN ({asked}) b USING (symbol)").fetchall() == [(2,)]
+        assert len(made) == 1
+        lake.save(document(5), task_id="b")
+        lake.refresh(con)
+        assert len(made) == 1
+        assert con.cursor().execute(asked).fetchall() == [*rows, ("b", "A", 5.0)]
+        lake.delete("a")
+        lake.delete("b")
+        lake.refresh(con)
+        assert con.execute(asked).fetchall() == []
+        assert con.execute("DESCRIBE run_stats_by_symbol").fetchall() == described
+    assert lake.sql("DESCRIBE run_stats_by_symbol").fetchall() == described
+
+
 def test_compaction_leaves_them_as_they_were(lake: Lake, roomy: None) -> None:
     lake.save_many([Item(document=document(n, 2.5 * n), task_id=f"b{n}") for n in (1, 2, 3)])
     lake.save(document(-1, 1), task_id="a")
