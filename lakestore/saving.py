@@ -20,7 +20,7 @@ from lakestore import layout, record, tombstones
 from lakestore.catalog import Catalog
 from lakestore.codec import by_symbol, encode, text
 from lakestore.codec.draft import Draft, read
-from lakestore.codec.encode import Encoded, Part, Ready
+from lakestore.codec.encode import Encoded, Ready
 from lakestore.codec.known import known
 from lakestore.config import MAX_DOCUMENT
 from lakestore.errors import (
@@ -290,24 +290,27 @@ class Saver:
         # All files of a write bear its id: so its row in `results` says where its other rows are.
         write_id = self.new_id()
         day = layout.run_date(taken.identity.created_at, self.home.partition)
-        files: list[NewFile] = []
+        made: list[tuple[NewResult, list[NewFile]]] = []
 
-        def begin(parts: Sequence[Part]) -> None:
+        def begin(encoded: Encoded) -> None:
             self.stamp.press(anew=columns.reserved)
             writing.drop()
-            files[:] = [new_file(part.table, part.strategy, day, write_id, part.rows, part.data) for part in parts]
-            writing.add(((file.path, part.data) for file, part in zip(files, parts, strict=True)), apart=True)
+            files = [new_file(part.table, part.strategy, day, write_id, part.rows, part.data) for part in encoded.parts]
+            pairs = zip(files, encoded.parts, strict=True)
+            writing.add([(file.path, part.data) for file, part in pairs], apart=True)
+            info = self.describe(taken, encoded, write_id)
+            row = record.row_of(info, encoded.envelope, replaces=replaces, zone_assumed=taken.identity.zone_assumed)
+            data = record.to_buffer([row])
+            files.append(new_file(layout.RESULTS, info.strategy, day, write_id, 1, data))
+            writing.add([(files[-1].path, data)], apart=True)
+            info = replace_fields(info, file_size=sum(file.bytes for file in files))
+            spans = tuple(RowSpan(f.path, f.table, f.strategy, 0, f.rows, f.sha256, f.bytes) for f in files)
+            new = NewResult(info, spans, searchable(info.params), searchable(info.metrics), replaces)
+            made[:] = [(new, files)]
 
-        # Written while they are proved: they get their names afterwards.
-        encoded = self.encode(taken, columns, files=True, ready=begin)
-        info = self.describe(taken, encoded, write_id)
-        row = record.row_of(info, encoded.envelope, replaces=replaces, zone_assumed=taken.identity.zone_assumed)
-        data = record.to_buffer([row])
-        files.append(new_file(layout.RESULTS, info.strategy, day, write_id, 1, data))
-        writing.add([(files[-1].path, data)], apart=False)
-        info = replace_fields(info, file_size=sum(file.bytes for file in files))
-        spans = tuple(RowSpan(f.path, f.table, f.strategy, 0, f.rows, f.sha256, f.bytes) for f in files)
-        return NewResult(info, spans, searchable(info.params), searchable(info.metrics), replaces), files
+        # Written while it is proved; the files get their names afterwards.
+        self.encode(taken, columns, files=True, ready=begin)
+        return made[0]
 
 
 def new_file(table: str, strategy: str, day: date, file_id: UUID, rows: int, data: pa.Buffer) -> NewFile:

@@ -148,7 +148,7 @@ def _decimal(array: pa.Array) -> Node:
     """Decimals as the doubles of the same digits; as JSON numbers of all their digits where a double has too few."""
     n = len(array)
     doubles = array.cast(pa.string()).cast(pa.float64())
-    whole = numbers.scaled(doubles.fill_null(0.0).to_numpy(), max(array.type.scale, 0))
+    whole = numbers.scaled(numbers.doubles(doubles), max(array.type.scale, 0))
     if whole is not None and decimals_of(whole, max(array.type.scale, 0), array).cast(array.type, safe=False).equals(
         array
     ):
@@ -186,7 +186,7 @@ def _restore(node: Node, kind: pa.DataType) -> pa.Array:
         return texts.cast(kind)
     if pa.types.is_decimal(kind) and node.kind == "float":
         values = node.array
-        whole = numbers.scaled(values.fill_null(0.0).to_numpy(zero_copy_only=False), max(kind.scale, 0))
+        whole = numbers.scaled(numbers.doubles(values), max(kind.scale, 0))
         if whole is None:
             raise ValueError("not decimals of that scale")
         return decimals_of(whole, max(kind.scale, 0), values).cast(kind, safe=False)

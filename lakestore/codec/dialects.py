@@ -56,7 +56,7 @@ def _named(source: bytes, start: int, node: Node) -> list[str]:
 def _telling(node: Node) -> float | None:
     """The first finite double that dialects write differently; from texts of other kinds one of theirs is taken."""
     if node.kind == "float":
-        values = node.array.fill_null(0.0).to_numpy(zero_copy_only=False)
+        values = numbers.doubles(node.array)
         rare = np.flatnonzero(numbers.special(values) & np.isfinite(values))
         if len(rare):
             return float(values[rare[0]])
@@ -85,7 +85,7 @@ def _loose(node: Node) -> Iterator[float]:
 def _doubles(node: Node) -> Iterator[numbers.Floats]:
     """The finite doubles of each column that are not written as integers."""
     if node.kind == "float":
-        values = node.array.fill_null(0.0).to_numpy(zero_copy_only=False)
+        values = numbers.doubles(node.array)
         if node.ints is not None:
             values = values[~node.ints]
         yield values[np.isfinite(values)]

@@ -22,7 +22,7 @@ from lakestore.codec.envelope import Envelope, StoredRegion
 from lakestore.codec.pack import Rows, begun
 from lakestore.codec.plan import Region
 from lakestore.codec.profile import Path
-from lakestore.codec.prove import Written, prove, worse, written
+from lakestore.codec.prove import Proof, Written, presume, prove, worse, written
 from lakestore.errors import ConflictError, CorruptFileError
 from lakestore.model import Fidelity, LakeTable, NewColumn, SqlType
 
@@ -98,8 +98,8 @@ class Encoded:
         return self.sealed.result()
 
 
-Ready = Callable[[Sequence[Part]], None]
-"""Takes files that are about to be proved; once more where the proof failed and others are made instead."""
+Ready = Callable[[Encoded], None]
+"""Takes what is about to be proved; once more where the proof finds that it must be another."""
 
 
 def encode(
@@ -117,7 +117,7 @@ def encode(
     Args:
         files: make and prove data files of the result's own; else the columns are proved, and whoever puts them into
             files shared by several results proves those.
-        ready: is given the files before they are proved.
+        ready: is given what is made before it is proved.
 
     Raises:
         ConflictError: the catalog's columns changed all the time meanwhile.
@@ -193,15 +193,25 @@ def _attempt(
         Part(each.table, each.region.strategy or strategy, rows, each.used, file)
         for each, rows, file in zip(placed, held, made, strict=True)
     ]
-    if ready is not None:
-        ready(parts)
-    # The proof begins with the bytes that will be written.
-    backs = [parquet.from_buffer(data, draft.where) for data in made if data is not None]
     found = texts.result()
     if found is None:
         return None
-    proved = _proved(draft, places, placed, backs if files else [each.by_id for each in placed], found, strategy)
-    return None if proved is None else Encoded(tuple(parts), *proved)
+
+    def encoded(proofs: Sequence[Proof]) -> Encoded:
+        one = Encoded(tuple(parts), *_envelope(draft, placed, found, proofs, strategy))
+        if ready is not None:
+            ready(one)
+        return one
+
+    presumed = [presume(one, each.blobs) for one, each in zip(found, placed, strict=True)]
+    # Mostly the files give what the text was rendered from: then it is this one, and on its way while that is proved.
+    early = encoded([proof for proof in presumed if proof is not None]) if None not in presumed else None
+    # The proof begins with the bytes that will be written.
+    backs = [parquet.from_buffer(data, draft.where) if data is not None else None for data in made]
+    proofs = _proved(draft, places, placed, backs, found)
+    if proofs is None:
+        return None
+    return early if early is not None and proofs == presumed else encoded(proofs)
 
 
 def _texts(draft: Draft, places: Mapping[Path, tuple[int, int]], regions: Sequence[Region]) -> list[Written] | None:
@@ -229,25 +239,33 @@ def _proved(
     draft: Draft,
     places: Mapping[Path, tuple[int, int]],
     placed: Sequence[Placed],
-    columns: Sequence[Mapping[int, pa.Array]],
+    backs: Sequence[Mapping[int, pa.Array] | None],
     texts: Sequence[Written],
-    strategy: str,
-) -> tuple[Fidelity, Beside[bytes]] | None:
-    """The envelope with which these columns give the text back, proved; None when a quick attempt did not."""
+) -> list[Proof] | None:
+    """That these columns, or those that share files, give the text back; None when a quick attempt did not."""
+    found: list[Proof] = []
+    for each, back, one in zip(placed, backs, texts, strict=True):
+        node = fit.read(each.meta, each.by_id if back is None else back, each.region.node.n, each.blobs)
+        stop = places[each.region.path][1] if each.region.path in places else None
+        proof = prove(draft, each.region, node, each.meta, each.blobs, one, stop)
+        if proof is None:
+            return None
+        found.append(proof)
+    return found
+
+
+def _envelope(
+    draft: Draft, placed: Sequence[Placed], texts: Sequence[Written], proofs: Sequence[Proof], strategy: str
+) -> tuple[Fidelity, Beside[bytes]]:
+    """How exactly a document comes back, and the envelope with which it does."""
     blobs: list[bytes] = []
     stored: list[StoredRegion] = []
     pieces: list[bytes] = []
     fidelity = Fidelity("style")
     cursor = size = 0
-    for each, given, one in zip(placed, columns, texts, strict=True):
+    for each, one, proof in zip(placed, texts, proofs, strict=True):
         # Spans that follow each other and the text between them are the whole text.
         assert one.start >= cursor
-        region, meta, own = each.region, each.meta, list(each.blobs)
-        node = fit.read(meta, given, region.node.n, own)
-        stop = places[region.path][1] if region.path in places else None
-        proof = prove(draft, region, node, meta, own, one, stop)
-        if proof is None:
-            return None
         fidelity = worse(fidelity, proof.fidelity)
         pieces.append(draft.text[cursor : one.start])
         size += one.start - cursor
@@ -256,17 +274,17 @@ def _proved(
             StoredRegion(
                 at=size,
                 table=each.table.name,
-                strategy=region.strategy or strategy,
-                rows=region.node.n,
-                form=region.form,
+                strategy=each.region.strategy or strategy,
+                rows=each.region.node.n,
+                form=each.region.form,
                 style=proof.style,
-                meta=_shifted(meta, len(blobs)),
-                key=json.dumps(list(region.path)),
+                meta=_shifted(proof.meta or each.meta, len(blobs)),
+                key=json.dumps(list(each.region.path)),
                 arrow_exact=proof.arrow_exact,
                 **{name: place + len(blobs) for name, place in proof.kept.items()},
             )
         )
-        blobs += own
+        blobs += proof.blobs
     skeleton = b"".join([*pieces, draft.text[cursor:]])
     python = draft.python or text.has_long_integer(skeleton)
     envelope = Envelope(skeleton, tuple(stored), (draft.profile.name, draft.profile.version), python, tuple(blobs))

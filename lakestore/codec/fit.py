@@ -207,7 +207,7 @@ class Fit:
 
     def _floats(self, node: Node, meta: Meta) -> pa.Array:
         array = node.array
-        values = array.fill_null(0.0).to_numpy() if array.null_count else array.to_numpy()
+        values = numbers.doubles(array)
         if node.ints is not None:
             meta["n"] = self._blob(np.packbits(node.ints).tobytes())
         if not self.decimals:
@@ -215,10 +215,10 @@ class Fit:
         zeros = numbers.negative_zeros(values)
         if len(zeros) > max(8, MAX_NEGATIVE_ZEROS * len(values)):
             return array
-        scale = numbers.scale_of(values)
-        whole = None if scale is None else numbers.scaled(values, scale)
-        if scale is None or whole is None:
+        found = numbers.decimals(values)
+        if found is None:
             return array
+        scale, whole = found
         if len(zeros):
             meta["z"] = self._blob(np.asarray(zeros, np.int32).tobytes())
         return decimals_of(whole, scale, array)

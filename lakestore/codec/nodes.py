@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from lakestore.codec import numbers
 from lakestore.codec.times import TimeFormat
 
 Kind = Literal["null", "bool", "int", "float", "str", "time", "json", "struct", "list"]
@@ -72,7 +73,7 @@ class Node:
     def has_words(self) -> bool:
         """Whether a number in it is written as a word: NaN, Infinity."""
         if self.kind == "float":
-            return not bool(np.isfinite(self.array.fill_null(0.0).to_numpy(zero_copy_only=False)).all())
+            return not bool(np.isfinite(numbers.doubles(self.array)).all())
         return any(node.has_words for node in (*self.children, *([self.child] if self.child is not None else ())))
 
     def slice(self, start: int, stop: int) -> Node:
@@ -156,5 +157,7 @@ def _equal(left: pa.Array | None, right: pa.Array | None) -> bool:
     if not pa.types.is_floating(left.type) or left.type != right.type:
         return bool(left.equals(right))
     # Bit by bit: a NaN equals no other one, and −0.0 equals 0.0.
-    bits = [array.fill_null(0.0).to_numpy(zero_copy_only=False).view(np.int64) for array in (left, right)]
-    return bool(left.is_valid().equals(right.is_valid()) and np.array_equal(*bits))
+    if (left.null_count or right.null_count) and not left.is_valid().equals(right.is_valid()):
+        return False
+    one, other = (numbers.doubles(array).view(np.int64) for array in (left, right))
+    return np.array_equal(one, other)

@@ -203,18 +203,24 @@ def integers(values: Ints) -> pa.StringArray:
     return pc.cast(pa.array(values), pa.string())
 
 
-def scale_of(values: Floats) -> int | None:
-    """Decimals with which every value is an exact scaled integer below 2**53, tried on a sample first; else None.
+def doubles(array: pa.DoubleArray) -> Floats:
+    """The values of a column, 0.0 where it has none; shape (n,)."""
+    values: Floats = (array.fill_null(0.0) if array.null_count else array).to_numpy(zero_copy_only=False)
+    return values
 
-    −0.0 counts as 0. `int / 10**k` gives the same double back: proved here for every value.
+
+def decimals(values: Floats) -> tuple[int, Ints] | None:
+    """Decimals with which every value is an exact scaled integer below 2**53, and these; None where there are none.
+
+    −0.0 counts as 0; `int / 10**k` gives the same double back: proved of every value.
     """
-    if not len(values):
-        return 0
     sample = values if len(values) <= 512 else values[:: len(values) // 256]
     for scale in range(MAX_SCALE + 1):
-        if scaled(sample, scale) is not None:
-            if len(sample) == len(values) or scaled(values, scale) is not None:
-                return scale
+        whole = scaled(sample, scale)
+        if whole is not None and len(sample) < len(values):
+            whole = scaled(values, scale)
+        if whole is not None:
+            return scale, whole
     return None
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import pyarrow as pa
@@ -25,14 +26,17 @@ _CLOSING = re.compile(rb"([ \t\r\n]*)([\]}])")
 class Proof:
     """That a record table gives its text back: where that ends, in which style, and with the help of what.
 
-    `kept` names blobs of the envelope (`patch`, `original`, `arrow`) by their places among the table's own.
+    `blobs` are the envelope's; `kept` names some of them (`patch`, `original`, `arrow`) by their places. `meta` is the
+    columns' where rules were found for their numbers.
     """
 
     stop: int
     style: Style
     fidelity: Fidelity
+    blobs: Sequence[bytes]
     kept: Mapping[str, int]
     arrow_exact: bool
+    meta: fit.Meta | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,41 +60,63 @@ def written(draft: Draft, region: Region, start: int) -> Written:
     return Written(start, *_written(draft, start, region.node, region.form))
 
 
+def presume(text: Written, blobs: Sequence[bytes]) -> Proof | None:
+    """What `prove` gives where what was read back is what the text was rendered from; None where no style gave it."""
+    return None if text.stop is None else _proof(text.stop, text.style, Fidelity("style"), blobs, {}, text.arrow)
+
+
 def prove(
-    draft: Draft, region: Region, back: Node, meta: fit.Meta, own: list[bytes], text: Written, stop: int | None
+    draft: Draft,
+    region: Region,
+    back: Node,
+    meta: fit.Meta,
+    blobs: Sequence[bytes],
+    text: Written,
+    stop: int | None,
 ) -> Proof | None:
-    """The proof for one record table as read back; `meta` and `own` get what it needs. None: a quick one failed.
+    """The proof for one record table as read back; None: a quick one failed.
 
     Args:
+        meta, blobs: what the envelope keeps of the columns.
         text: what `written` gave. What was read back needs not be rendered where it is, bit by bit, what that was.
     """
-    kept: dict[str, int] = {}
-    fidelity = Fidelity("style")
-    start, written, end, table = text.start, text.style, text.stop, text.arrow
+    start, style, end, table = text.start, text.style, text.stop, text.arrow
     if not same(region.node, back):
         # It may give the text all the same.
-        written, end = _written(draft, start, back, region.form)
+        style, end = _written(draft, start, back, region.form)
         table = None if region.given is None else _arrow(region.given, back)
+    if end is not None:
+        return _proof(end, style, Fidelity("style"), blobs, {}, table)
+    if stop is None:
+        return None
+    meta, own = copy.deepcopy(meta), list(blobs)
+    fidelity = Fidelity("style")
+    kept: dict[str, int] = {}
+    exceptions = refine(draft.text[start:stop], back, meta, style, region.form, own)
+    if exceptions is not None:
+        fidelity = Fidelity("patched" if exceptions else "style", exceptions)
+        style, end = _written(draft, start, back, region.form)
     if end is None:
-        if stop is None:
-            return None
-        exceptions = refine(draft.text[start:stop], back, meta, written, region.form, own)
-        if exceptions is not None:
-            fidelity = Fidelity("patched" if exceptions else "style", exceptions)
-            written, end = _written(draft, start, back, region.form)
-    if end is None:
-        assert stop is not None
         end = stop
-        what, blob = _difference(draft.text[start:stop], back, region.form, written)
+        what, blob = _difference(draft.text[start:stop], back, region.form, style)
         fidelity = worse(fidelity, Fidelity("original" if what == "original" else "patched", len(blob)))
         kept[what] = len(own)
         own.append(blob)
-    whole = False
-    if table is not None:
-        whole, blob = table
-        kept["arrow"] = len(own)
-        own.append(blob)
-    return Proof(end, written, fidelity, kept, whole)
+    return _proof(end, style, fidelity, own, kept, table, meta)
+
+
+def _proof(
+    stop: int,
+    style: Style,
+    fidelity: Fidelity,
+    blobs: Sequence[bytes],
+    kept: Mapping[str, int],
+    table: tuple[bool, bytes] | None,
+    meta: fit.Meta | None = None,
+) -> Proof:
+    if table is None:
+        return Proof(stop, style, fidelity, blobs, kept, False, meta)
+    return Proof(stop, style, fidelity, [*blobs, table[1]], {**kept, "arrow": len(blobs)}, table[0], meta)
 
 
 def worse(one: Fidelity, other: Fidelity) -> Fidelity:

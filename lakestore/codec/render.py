@@ -177,7 +177,7 @@ def _nullable(node: Node, style: Style, depth: int) -> pa.StringArray:
 
 def _floats(node: Node, style: Style) -> pa.StringArray:
     array = node.array
-    values = array.fill_null(0.0).to_numpy() if array.null_count else array.to_numpy()
+    values = numbers.doubles(array)
     if node.digits is not None:
         result = numbers.rounded(values, *node.digits)
     else:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from lakestore import encodings
+from lakestore.codec import numbers
 from lakestore.codec.numbers import EXACT, Floats, Ints
 
 DOUBLES: Final = 255
@@ -57,7 +58,7 @@ def of(array: pa.Array, starts: Places, order: Places | None = None) -> Numbers:
         order: the places of the values that are taken, segment after segment; all as they are if None.
     """
     if pa.types.is_floating(array.type):
-        values = (array.fill_null(0.0) if array.null_count else array).to_numpy()
+        values = numbers.doubles(array)
         values = values if order is None else values[order]
         least, greatest = np.fmin.reduceat(values, starts), np.maximum.reduceat(values, starts)
         return Numbers(DOUBLES, least.tolist(), greatest.tolist(), of_doubles(values, starts))

@@ -95,14 +95,12 @@ def test_scaled_integers_give_every_double_back_or_are_refused() -> None:
     random = Random(11)
     for scale in range(numbers.MAX_SCALE + 1):
         values = np.array([round(random.gauss(0, 1000), scale) for _ in range(500)])
-        found = numbers.scale_of(values)
-        assert found is not None and found <= scale
-        whole = numbers.scaled(values, found)
-        assert whole is not None
-        assert (whole / 10.0**found == values).all()
-    assert numbers.scale_of(np.array([1 / 3])) is None
-    assert numbers.scale_of(np.array([float("nan")])) is None
-    assert numbers.scale_of(np.array([2.0**53])) is None
+        found = numbers.decimals(values)
+        assert found is not None and found[0] <= scale
+        assert (found[1] / 10.0 ** found[0] == values).all()
+    assert numbers.decimals(np.array([1 / 3])) is None
+    assert numbers.decimals(np.array([float("nan")])) is None
+    assert numbers.decimals(np.array([2.0**53])) is None
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 8, 15, 17])
