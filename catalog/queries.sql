@@ -155,7 +155,7 @@ fidelity, fidelity_bytes, write_id, replaces, saved_at, tables, params, metrics,
 -- name: written_values
 %(task_id)s, %(strategy)s, %(strategies)s::text[], %(status)s, %(created_at)s, %(file_size)s, %(json_size)s,
 %(run_date)s, %(sha256)s, %(profile)s, %(fidelity)s, %(fidelity_bytes)s, %(write_id)s, %(replaces)s::uuid,
-%(saved_at)s, %(tables)s::jsonb, %(params)s::jsonb, %(metrics)s::jsonb, %(stats)s::bytea
+%(saved_at)s, %(tables)s::json, %(params)s::jsonb, %(metrics)s::jsonb, %(stats)s::bytea
 
 -- name: insert_result
 INSERT INTO backtest_results ({written_columns}) VALUES ({written_values})

@@ -28,21 +28,26 @@ _TRIAL = 8
 DICTIONARY = "DICTIONARY"
 DELTA_BYTES = "DELTA_BYTES"
 """DELTA_BINARY_PACKED with differences in whole bytes, which pyarrow does not write (`delta`)."""
+DELTA_BITS = "DELTA_BITS"
+"""DELTA_BINARY_PACKED with blocks of another size than pyarrow's."""
 DICTIONARY_BYTES = "DICTIONARY_BYTES"
 """A dictionary with places in whole bytes, of which zstd takes what they really tell."""
 _DELTA = "DELTA_BINARY_PACKED"
-WRITTEN = {DELTA_BYTES: _DELTA, DICTIONARY_BYTES: DICTIONARY}
+WRITTEN = {DELTA_BYTES: _DELTA, DELTA_BITS: _DELTA, DICTIONARY_BYTES: DICTIONARY}
 """What pyarrow writes for what it does not know; `footer` puts the pages in."""
 _THOROUGH = (DICTIONARY, _DELTA, *WRITTEN, "PLAIN", "BYTE_STREAM_SPLIT")
 _OF_DELTA, _OF_DICTIONARY = 5, 8
 """Numbers of encodings in a page's header."""
 _LENIENT = 64
 """Bytes that the dictionary of a long column of texts may take more: DuckDB groups by it several times as fast."""
+_LEAST, _WORTH = 256, 16
+"""Values from which other blocks of differences are tried, below a sample's, and the bytes that they must take off:
+such a page takes twice the time of pyarrow's."""
 _QUICK = 3
 """The level of zstd for trials, and for pages that a search gains nothing on."""
 MOST = 19
 """The level for what is to last for years."""
-_SMALL = 16_384
+_SMALL, _TINY = 16_384, 256
 """Rows up to which a file is compressed more thoroughly."""
 _FEW, _MIDDLE = 4_096, 6
 """Rows beyond which differences in whole bytes are searched at this level of zstd: a thorough search takes 1.7 kB off
@@ -116,12 +121,12 @@ def choose(columns: Sequence[tuple[pa.Field, pa.Array]], sample: int = SAMPLE) -
     for path, taken in {path: taken for trial in trials.values() for path, _, taken in trial}.items():
         # Inside of others there are more values than rows.
         for kind in WRITTEN if "." not in path else ():
-            page = _page(taken, kind)
+            page = _page(taken, kind) if kind != DELTA_BITS or _LEAST <= len(taken) < SAMPLE else None
             if page is not None:
                 size = (
                     _zstd(_QUICK).compress(page).size + _PAGE + dictionaries.get(path, 0) * (kind == DICTIONARY_BYTES)
                 )
-                if size < best[path]:
+                if size + _WORTH * (kind == DELTA_BITS) < best[path]:
                     best[path], chosen[path] = size, kind
     return Choice(chosen, sum(best.values()))
 
@@ -143,7 +148,7 @@ def pages(array: pa.Array, encoding: str, level: int, *, apart: bool = False) ->
 
     n = len(array)
     whole = Beside(lambda: made(0, n), apart=apart and level > _QUICK)
-    own = _OF_DELTA if encoding == DELTA_BYTES else _OF_DICTIONARY
+    own = _OF_DICTIONARY if encoding == DICTIONARY_BYTES else _OF_DELTA
     return lambda used, first, rows: (
         None if used != own else whole.result() if (first, rows) == (0, n) else made(first, rows)
     )
@@ -157,10 +162,10 @@ def _page(array: pa.Array, encoding: str) -> bytes | None:
 def _values(array: pa.Array, encoding: str) -> Callable[[int, int], bytes | None]:
     """The values of a page in whole bytes, given its first row and its rows."""
     kind = array.type
-    if encoding == DELTA_BYTES and _is_whole(kind):
+    if encoding in (DELTA_BYTES, DELTA_BITS) and _is_whole(kind):
         narrow = kind.precision <= 9 if pa.types.is_decimal(kind) else kind.bit_width == 32
         numbers, bits = numbers_of(array), 32 if narrow else 64
-        return lambda first, rows: packed(numbers[first : first + rows], bits)
+        return lambda first, rows: packed(numbers[first : first + rows], bits, whole=encoding == DELTA_BYTES)
     if encoding == DICTIONARY_BYTES and (_is_whole(kind) or pa.types.is_string(kind)):
         codes = array.dictionary_encode().indices.to_numpy()
         if len(codes) and codes.max() < 256:
@@ -222,7 +227,7 @@ def with_levels(choice: Choice, table: pa.Table) -> Choice:
 
 def thorough(rows: int) -> int:
     """The level of zstd for so many rows: it takes off another 2 to 5 %, for a time that grows with them."""
-    return 15 if rows <= _SMALL else 12
+    return 17 if rows <= _TINY else 15 if rows <= _SMALL else 12
 
 
 def levels_of(encodings: Mapping[str, str], level: int, rows: int) -> Mapping[str, int]:
@@ -252,7 +257,9 @@ def options_of(encodings: Mapping[str, str], levels: Mapping[str, int]) -> dict[
         "data_page_version": "1.0",
         "compression": "zstd",
         # These pages are made anew.
-        "compression_level": {path: 1 if encodings[path] == DELTA_BYTES else level for path, level in levels.items()},
+        "compression_level": {
+            path: 1 if WRITTEN.get(encodings[path]) == _DELTA else level for path, level in levels.items()
+        },
         "use_dictionary": [path for path, encoding in own.items() if encoding == DICTIONARY] or False,
         "column_encoding": {path: encoding for path, encoding in own.items() if encoding != DICTIONARY} or None,
         "dictionary_pagesize_limit": 4 << 20,

@@ -24,6 +24,10 @@ Repacked = Callable[[int, int], Pages]
 """The pages of a row group, given its first row and its rows."""
 
 _MAGIC = b"PAR1"
+_ZSTD = b"\x28\xb5\x2f\xfd"
+_SIZES = {0x60: (2, 256), 0xA0: (4, 0)}
+"""By a frame's descriptor, the bytes of its size, and what the size lies above; a smaller one takes a byte."""
+_LEAST_WINDOW, _GREATEST_WINDOW = 10, 26
 # Places in Parquet's structs, from parquet.thrift.
 _SCHEMA, _ROW_GROUPS, _CREATED_BY, _COLUMN_ORDERS = 2, 4, 6, 7
 _REPETITION, _NAME, _CHILDREN, _CONVERTED, _LOGICAL = 3, 4, 5, 6, 10
@@ -132,6 +136,8 @@ def _pages(source: memoryview, meta: Struct, again: Pages | None, codec: pa.Code
         # zstd gained nothing here.
         pages = [(header, codec.decompress(body, header[_PAGE_SIZE][1], asbytes=True)) for header, body in pages]
         meta[_CODEC] = thrift.I32, 0
+    else:
+        pages = [(header, _without_size(body)) for header, body in pages]
     out: list[Any] = []
     head = uncompressed = 0
     for header, body in pages:
@@ -148,6 +154,20 @@ def _pages(source: memoryview, meta: Struct, again: Pages | None, codec: pa.Code
     meta[_UNCOMPRESSED] = thrift.I64, uncompressed
     meta[_COMPRESSED] = thrift.I64, len(whole)
     return whole, head
+
+
+def _without_size(frame: Any) -> Any:
+    """A zstd frame that leaves the size of its content to the page's header."""
+    told = _SIZES.get(frame[4]) if frame[:4] == _ZSTD else None
+    if told is None:
+        return frame
+    bytes_, least = told
+    size = int.from_bytes(frame[5 : 5 + bytes_], "little") + least
+    # The window holds all of the content, as it did.
+    log = max(_LEAST_WINDOW, (size - 1).bit_length())
+    if log > _GREATEST_WINDOW:
+        return frame
+    return b"".join([_ZSTD, bytes([0, log - _LEAST_WINDOW << 3]), frame[5 + bytes_ :]])
 
 
 def _repetitions(elements: Iterator[Struct], children: int, above: tuple[int, ...] = ()) -> Iterator[tuple[int, ...]]:

@@ -58,7 +58,7 @@ def begun(
     table: pa.Table,
     columns: Sequence[Column] = (),
     *,
-    key: str = "",
+    key: str | None = "",
     choice: Choice | None = None,
     versions: Sequence[tuple[UUID, int]] = (),
     groups: Sequence[int] = (),
@@ -70,7 +70,7 @@ def begun(
     Args:
         table: columns with field ids.
         columns: the lake table's columns that stand in it, for the footer.
-        key: the document key of the lake table, for the footer.
+        key: the document key of the lake table, for the footer; None: its name; nothing: the footer says nothing.
         choice: the encodings, and the levels of zstd, where they were chosen already.
         versions: the versions of results whose rows these are, each with the number of its rows, for the footer.
         groups: the rows of each row group, for a file that is to be read in parts: its pages have checksums.
@@ -93,7 +93,7 @@ def begun(
     if len(groups) > 1:
         # A dictionary given would be written whole in each row group.
         table = _plain_task_ids(table)
-    texts = {said.FOOTER_KEY: said.of_columns(table.schema, columns, key, order, told)} if key else {}
+    texts = {said.FOOTER_KEY: said.of_columns(table.schema, columns, key, order, told)} if key != "" else {}
     if versions or groups:
         texts[said.VERSIONS_KEY] = said.of_versions(versions)
     pages = Beside(lambda: _written(table, options, texts, groups), apart=apart)

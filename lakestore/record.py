@@ -17,9 +17,11 @@ from lakestore.codec import amounts_older
 from lakestore.errors import CorruptFileError
 from lakestore.model import TASK_ID_FIELD, ResultInfo, RunStats
 
+_STATUS, _MOSTLY = 3, "completed"
+"""The column of the status is left out where it is this in all rows."""
 _FIELDS = (
     ("task_id", pa.string(), TASK_ID_FIELD),
-    ("status", pa.string(), 3),
+    ("status", pa.string(), _STATUS),
     ("created_at", pa.timestamp("us", "UTC"), 4),
     ("record", pa.string(), 5),
     ("envelope", pa.binary(), 6),
@@ -109,6 +111,8 @@ def to_buffer(rows: Sequence[Row], *, compacted: bool = False) -> pa.Buffer:
         "status": [row.status for row in rows],
         "created_at": [row.created_at for row in rows],
     }
+    if all(row.status == _MOSTLY for row in rows):
+        del columns["status"]
     if len(rows) == 1 and not compacted:
         columns["kept"] = [kept.packed(row.record, row.envelope) for row in rows]
     else:
@@ -152,7 +156,9 @@ def rows(columns: Mapping[int, pa.Array], where: str) -> Iterator[Row]:
         CorruptFileError: it is none.
     """
     try:
-        lists = [columns[field_id].to_pylist() for field_id in (_ALONE if _KEPT in columns else _SHARED)]
+        wanted = _ALONE if _KEPT in columns else _SHARED
+        mostly = [_MOSTLY] * len(columns[TASK_ID_FIELD])
+        lists = [mostly if own == _STATUS and own not in columns else columns[own].to_pylist() for own in wanted]
         for task_id, status, created_at, *rest in zip(*lists, strict=True):
             record, envelope = kept.unpacked(rest[0], where) if len(rest) == 1 else (json.loads(rest[0]), rest[1])
             row = Row(task_id, status, created_at, record, envelope)

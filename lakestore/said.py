@@ -45,11 +45,11 @@ def field_id(field: pa.Field) -> int:
     return int((field.metadata or {}).get(b"PARQUET:field_id", b"-1"))
 
 
-def columns(schema: pa.Schema, metadata: Mapping[bytes, bytes] | None) -> tuple[str, tuple[Column, ...]] | None:
+def columns(schema: pa.Schema, metadata: Mapping[bytes, bytes] | None) -> tuple[str | None, tuple[Column, ...]] | None:
     """What a data file says of its lake table: document key and columns; None: lakestore did not write it.
 
-    Ids, names and nesting stand in the file's own schema; the footer adds the SQL types, the keys that differ from
-    the names, and the columns of which the file has no value.
+    The key is None where it is the table's name. Ids, names and nesting stand in the file's own schema; the footer adds
+    the SQL types, the keys that differ from the names, and the columns of which the file has no value.
     """
     told = said(metadata)
     if told is None:
@@ -68,7 +68,7 @@ class Said:
     """What a footer says.
 
     Attributes:
-        key: the document key of the lake table.
+        key: the document key of the lake table; None: its name.
         codes: the SQL type of each column in the file's schema; nothing: those that the schema shows.
         order: field id of the column that goes up in each document.
         told: what tells apart the rows of one value of it.
@@ -76,7 +76,7 @@ class Said:
         others: the columns of which the file has no value.
     """
 
-    key: str
+    key: str | None
     codes: str
     order: int | None = None
     told: bytes = b""
@@ -95,10 +95,11 @@ def said(metadata: Mapping[bytes, bytes] | None) -> Said | None:
         # As it was written before.
         others = [Column(*item) for item in value.get("x", ())]
         return Said(value["k"], value["c"], value.get("o"), keys=dict(value.get("n", ())), others=others)
-    key, codes, by, keys, others = (value + [None] * 4)[:5]
+    key, codes, by, keys, others = (value + [None] * 5)[:5]
     order, told = by if isinstance(by, list) else (by, "")
     more = [_other(*item) for item in others or ()]
-    return Said(json.dumps(key), codes or "", order, base64.b85decode(told), dict(keys or ()), more)
+    own = None if key is None else json.dumps(key)
+    return Said(own, codes or "", order, base64.b85decode(told), dict(keys or ()), more)
 
 
 def _other(own: int, name: str, code: str, parent: int | None = None, key: str | None = None) -> Column:
@@ -122,12 +123,12 @@ def of_versions(given: Sequence[tuple[UUID, int]]) -> bytes:
     return json.dumps({"ids": ids, "rows": [rows for _, rows in given]}, separators=(",", ":")).encode()
 
 
-def of_columns(schema: pa.Schema, given: Sequence[Column], key: str, order: int | None, told: bytes) -> bytes:
+def of_columns(schema: pa.Schema, given: Sequence[Column], key: str | None, order: int | None, told: bytes) -> bytes:
     """The text of a lake table\'s columns.
 
     Args:
         schema: the file\'s; those of the columns that are not in it have no value there.
-        key: the document key of the lake table.
+        key: the document key of the lake table; None: its name.
         order, told: see `Said`.
     """
     by_id = {column.field_id: column for column in given}
@@ -144,7 +145,9 @@ def of_columns(schema: pa.Schema, given: Sequence[Column], key: str, order: int 
         for c in by_id.values()
     ]
     by = [order, base64.b85encode(told).decode()] if told else order
-    value = _short([json.loads(key), None if codes == shown else codes, by, keys or None, others or None])
+    value = _short(
+        [None if key is None else json.loads(key), None if codes == shown else codes, by, keys or None, others or None]
+    )
     return json.dumps(value, separators=(",", ":")).encode()
 
 
@@ -154,7 +157,7 @@ def _code(column: Column) -> str:
 
 def _short(items: list[Any]) -> list[Any]:
     """A list without the nulls at its end."""
-    while items[-1] is None:
+    while items and items[-1] is None:
         items.pop()
     return items
 

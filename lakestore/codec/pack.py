@@ -7,8 +7,9 @@ back what its envelope says, whatever the form.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -22,13 +23,14 @@ from lakestore.codec import numbers
 from lakestore.codec.fit import decimal_array, doubles_of, members_of
 from lakestore.codec.order import MIN_ROWS, Order, groups, order_by, proposed, rising
 from lakestore.encodings import Choice
-from lakestore.model import LakeTable
+from lakestore.model import POS_FIELD, LakeTable
 
 Columns = Sequence[tuple[pa.Field, pa.Array]]
 """Physical columns with field ids, all of one length."""
 
 _ENTRY = 64
 """Bytes that another column takes in a footer, on the scale of a sample."""
+_POS = "_pos"
 _SHORT = 4_096
 """Rows below which a footer says of one result what a column `_pos` does: a column takes more, but has no base 85."""
 _MICROS = "us"
@@ -92,16 +94,18 @@ def begun(
 
     def moved(by: int | None) -> tuple[pa.Table, bytes]:
         columns_, told = _moved(columns, by, counts, places)
+        in_footer = b"".join(told) if _is_in_footer(counts) else b""
+        if told and not in_footer:
+            columns_ = [*columns_, _told_in_rows(told, counts)]
         schema = pa.schema([field for field, _ in columns_])
-        return pa.Table.from_arrays([array for _, array in columns_], schema=schema), told
+        return pa.Table.from_arrays([array for _, array in columns_], schema=schema), in_footer
 
     def written(made: pa.Table, told: bytes, choice: Choice, by: int | None) -> Beside[pa.Buffer]:
         cut = parquet.row_groups(counts) if versions else ()
         named = list(zip(versions, counts, strict=True)) if versions else ()
+        key = None if table.key == json.dumps(table.name) else table.key
         rising = None if by is None else order
-        return parquet.begun(
-            made, own, key=table.key, choice=choice, versions=named, groups=cut, order=rising, told=told
-        )
+        return parquet.begun(made, own, key=key, choice=choice, versions=named, groups=cut, order=rising, told=told)
 
     rows = sum(counts)
     found = rising(columns, counts) if rows >= MIN_ROWS else None
@@ -146,31 +150,48 @@ def _chosen(columns: Columns, counts: Sequence[int], places: Order | None, sampl
     if by is not None:
         moved, told = _moved(columns, by, counts, places)
         other = encodings.choose(moved, sample)
-        if other.size + len(told) + _ENTRY < choice.size:
-            return by, other
+        # They stand in few rows, of which a sample has all or none.
+        told_bytes = sum(map(len, told)) * min(1.0, sample / sum(counts))
+        if other.size + told_bytes + _ENTRY < choice.size:
+            column = {_POS: "PLAIN"} if told and not _is_in_footer(counts) else {}
+            return by, replace(other, encodings={**other.encodings, **column})
     return None, choice
 
 
-def _moved(columns: Columns, by: int | None, counts: Sequence[int], places: Order | None) -> tuple[Columns, bytes]:
-    """The columns in the order by one of them; for the footer, what tells apart rows of one value of the rising one."""
+def _moved(
+    columns: Columns, by: int | None, counts: Sequence[int], places: Order | None
+) -> tuple[Columns, Sequence[bytes]]:
+    """The columns in the order by one of them; of each result, what tells apart rows of one value of the rising one."""
     if by is None:
-        return columns, b""
+        return columns, ()
     order = order_by(columns, by, counts, forwards=places is not None)
     if places is None:
-        return parquet.reordered(columns, order, pa.array(_places(order, counts))), b""
+        return parquet.reordered(columns, order, pa.array(_places(order, counts))), ()
+    moved = parquet.reordered(columns, order, None)
     if not places.any():
-        return parquet.reordered(columns, order, None), b""
+        return moved, ()
     # Rows of one value in one result have the first of them in common.
     values, own = (np.arange(len(order)) - places)[order], places[order]
-    if len(counts) == 1 and len(order) < _SHORT:
-        return parquet.reordered(columns, order, None), ties.packed(values, own)
-    told: list[bytes | None] = [None] * len(order)
+    ends = np.cumsum(counts).tolist()
+    return moved, [
+        ties.packed(values[end - count : end], own[end - count : end]) for end, count in zip(ends, counts, strict=True)
+    ]
+
+
+def _is_in_footer(counts: Sequence[int]) -> bool:
+    """Whether the footer tells apart rows of one value."""
+    return len(counts) == 1 and counts[0] < _SHORT
+
+
+def _told_in_rows(told: Sequence[bytes], counts: Sequence[int]) -> tuple[pa.Field, pa.Array]:
+    """The own column that tells them apart in the first row of each result."""
+    rows: list[bytes | None] = [None] * sum(counts)
     first = 0
-    for count in counts:
-        if count:
-            told[first] = ties.packed(values[first : first + count], own[first : first + count]) or None
+    for own, count in zip(told, counts, strict=True):
+        if own:
+            rows[first] = own
         first += count
-    return parquet.reordered(columns, order, pa.array(told, pa.binary())), b""
+    return parquet.field(_POS, pa.binary(), POS_FIELD), pa.array(rows, pa.binary())
 
 
 def merged(parts: Sequence[Columns], counts: Sequence[int]) -> list[tuple[pa.Field, pa.Array]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -96,4 +97,4 @@ def read(files: Files, name: str, *, runs: Callable[[UUID], bool] = lambda _: Fa
     if told is None:
         raise CorruptFileError(f"data file {where} was not written by lakestore")
     of_all = () if versions or not runs(file_id) else tuple(parquet.task_runs(data, where))
-    return Facts(new, file_id, LakeTable(table, *told), versions=versions, runs=of_all)
+    return Facts(new, file_id, LakeTable(table, told[0] or json.dumps(table), told[1]), versions=versions, runs=of_all)

@@ -39,13 +39,14 @@ def _array(kind: pa.DataType, values: Any) -> pa.Array:
     return pa.array(values.astype(np.int32 if pa.types.is_date(kind) else np.int64)).view(kind)
 
 
+@pytest.mark.parametrize("encoding", [encodings.DELTA_BYTES, encodings.DELTA_BITS])
 @pytest.mark.parametrize("case", _CASES)
-def test_every_reader_gets_the_values(tmp_path: Path, case: str) -> None:
+def test_every_reader_gets_the_values(tmp_path: Path, case: str, encoding: str) -> None:
     kind, values = _CASES[case]
     table = pa.Table.from_arrays([_array(kind, values)], schema=pa.schema([parquet.field("n", kind, 16)]))
-    assert encodings.pages(_array(kind, values), encodings.DELTA_BYTES, 3)(5, 0, len(values)) is not None
+    assert encodings.pages(_array(kind, values), encoding, 3)(5, 0, len(values)) is not None
     path = tmp_path / "n.parquet"
-    path.write_bytes(parquet.to_buffer(table, choice=Choice({"n": encodings.DELTA_BYTES}, 0)))
+    path.write_bytes(parquet.to_buffer(table, choice=Choice({"n": encoding}, 0)))
     assert "DELTA_BINARY_PACKED" in pq.read_metadata(path).row_group(0).column(0).encodings
     expected = table.column(0).to_pylist()
     assert pq.read_table(path).column(0).to_pylist() == expected
@@ -67,6 +68,23 @@ def test_row_groups_are_packed_apart() -> None:
 def test_times_on_a_grid_take_less_than_packed_in_bits() -> None:
     columns = [(parquet.field("at", pa.timestamp("ms"), 16), _array(pa.timestamp("ms"), _GRID))]
     assert encodings.choose(columns).encodings == {"at": encodings.DELTA_BYTES}
+
+
+def test_short_numbers_without_order_name_their_least_difference_less_often() -> None:
+    values = np.random.default_rng(3).integers(0, 5_000, 1_000)
+    columns = [(parquet.field("n", pa.int64(), 16), pa.array(values))]
+    assert encodings.choose(columns).encodings == {"n": encodings.DELTA_BITS}
+    assert encodings.choose([(columns[0][0], pa.array(np.tile(values, 3)))]).encodings != {"n": encodings.DELTA_BITS}
+
+
+@pytest.mark.parametrize("count", [2, 33, 34, 65, 66, 129, 130, 1_000, 1_024, 1_025, 5_000])
+@pytest.mark.parametrize("whole", [True, False])
+def test_every_number_of_values_is_read(count: int, whole: bool) -> None:
+    values = np.cumsum(np.random.default_rng(count).integers(-(1 << 20), 1 << 40, count))
+    table = pa.Table.from_arrays([pa.array(values)], schema=pa.schema([parquet.field("n", pa.int64(), 16)]))
+    encoding = encodings.DELTA_BYTES if whole else encodings.DELTA_BITS
+    data = parquet.to_buffer(table, choice=Choice({"n": encoding}, 0))
+    assert np.array_equal(pq.read_table(pa.BufferReader(data)).column(0).to_numpy(), values)
 
 
 def test_what_spans_too_much_is_not_packed() -> None:

@@ -86,6 +86,24 @@ def test_every_reader_sees_all_columns_of_a_trimmed_file(whole: pa.Table, tmp_pa
     con.close()
 
 
+@pytest.mark.parametrize("rows", [10, 40, 5_000, 90_000])
+def test_a_frame_leaves_its_size_to_the_page(rows: int, tmp_path: Path) -> None:
+    table = pa.table({"n": pa.array([place // 3 for place in range(rows)])})
+    data = trimmed(_written(table))
+    chunk = pq.read_metadata(pa.BufferReader(data)).row_group(0).column(0)
+    _, at = thrift.read(data.to_pybytes(), chunk.data_page_offset)
+    size = rows * 8
+    assert chunk.compression == "ZSTD"
+    # The magic, then a descriptor: one byte of size within one segment, or none and the window's.
+    assert data.to_pybytes()[at + 4] == (0x20 if size < 256 else 0)
+    path = tmp_path / "n.parquet"
+    path.write_bytes(data)
+    assert pq.read_table(path).equals(table)
+    assert pl.read_parquet(path)["n"].to_list() == table["n"].to_pylist()
+    with duckdb.connect() as con:
+        assert con.sql(f"SELECT sum(n) FROM '{path}'").fetchall() == [(sum(table["n"].to_pylist()),)]
+
+
 def test_the_same_bytes_at_other_levels_of_nesting_stay_apart() -> None:
     flat = pa.array([None] * 40, pa.int64())
     nested = pa.array([None] * 40, pa.struct([("x", pa.int64())]))

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from random import Random
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from lakestore import parquet, said
 from lakestore.codec import pack, text
 from lakestore.codec.order import order_by, proposed
+from lakestore.model import Column, LakeTable
 from tests.schemas import MemorySchema, Stored, store
 
 
@@ -78,6 +80,26 @@ def test_a_long_run_of_one_number_changes_nothing_for_the_others() -> None:
         (5 * 5 + 4 * 8 + 3 * 4 + 2 * 2 + 1) // 8 + 1
     ]
     assert stored.text() == source
+
+
+def test_what_tells_rows_apart_weighs_no_more_in_a_long_file() -> None:
+    # 16 kB of a file of 1 MB stand in one row, which is in each sample.
+    rows = 1 << 18
+    random = np.random.default_rng(5)
+    symbols = random.integers(0, 4, rows)
+    prices = np.array([1, 7, 49, 343])[symbols] * 1_000_000 + random.integers(0, 1 << 12, rows)
+    columns = {
+        "t": pa.array(np.arange(rows) // 2),
+        "symbol": pa.array([f"S{at}" for at in symbols.tolist()]),
+        "price": pa.array(prices),
+    }
+    held = [(parquet.field(name, array.type, 16 + place), array) for place, (name, array) in enumerate(columns.items())]
+    table = LakeTable("t", '"t"', tuple(Column(16 + i, None, f'"{n}"', n, "BIGINT") for i, n in enumerate(columns)))
+    data = pack.data_file([pack.Rows("a", rows, held)], table, (16, 17, 18))
+    found = pq.read_table(pa.BufferReader(data))
+    assert sum(a != b for a, b in itertools.pairwise(found["symbol"].to_pylist())) == 3
+    assert [len(told) for told in found["_pos"].to_pylist() if told] == [rows // 2 // 8]
+    assert parquet.from_buffer(data, "it")[18].to_numpy().tolist() == prices.tolist()
 
 
 def test_of_one_short_result_the_footer_says_it() -> None:

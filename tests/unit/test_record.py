@@ -33,11 +33,11 @@ def test_a_time_that_no_calendar_has_is_damage(created_at: int | None) -> None:
         list(record.rows(columns, "the-file"))
 
 
-def _row(*, full: bool) -> record.Row:
+def _row(*, full: bool, status: str = "completed") -> record.Row:
     info = ResultInfo(
         task_id="a",
         strategy="s",
-        status="completed",
+        status=status,
         created_at=datetime(2024, 5, 6, tzinfo=UTC),
         file_size=0,
         json_size=12,
@@ -55,11 +55,14 @@ def _row(*, full: bool) -> record.Row:
     return record.row_of(info, b"LSE2 and so on", replaces=replaces, batch=batch, zone_assumed=full)
 
 
+@pytest.mark.parametrize("status", ["completed", "failed"])
 @pytest.mark.parametrize("full", [False, True])
-def test_a_row_alone_says_what_it_says_among_others(full: bool) -> None:
-    row = _row(full=full)
-    for rows in ([row], [row, row]):
+def test_a_row_alone_says_what_it_says_among_others(full: bool, status: str) -> None:
+    row, mostly = _row(full=full, status=status), _row(full=full)
+    for rows in ([row], [row, row], [mostly, row]):
         table = pq.read_table(pa.BufferReader(record.to_buffer(rows)))
+        # Where all are completed no column says so.
+        assert ("status" in table.column_names) is (status != "completed")
         assert ("record" in table.column_names) is (len(rows) > 1)
         found = list(record.rows(parquet.columns_of(table), "it"))
         assert found == rows and found[0].stats == row.stats
