@@ -41,9 +41,7 @@ class Beside(Generic[T]):
         self._work: Callable[[], T] | None = work
         self._begun = threading.Lock()
         self._future: Future[T] = Future()
-        self.is_apart = apart and _THREADS > 0 and not _is_alone and _is_core_free()
-        """Whether a thread was asked to do it."""
-        if self.is_apart:
+        if apart and _THREADS and not _is_alone and _is_core_free():
             _submit(self._do)
 
     def result(self) -> T:

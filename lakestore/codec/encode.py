@@ -181,21 +181,18 @@ def _attempt(
     """One attempt; None when a quick one did not give the text back."""
     places = text.locate(draft.text, {region.path for region in draft.regions}) if draft.exact else {}
     regions = sorted(draft.regions, key=lambda region: places.get(region.path, (0, 0)))
-    # Rendered while the rows are placed, ordered, written and read back; without a thread a quick try ends here.
-    texts = Beside(lambda: _texts(draft, places, regions), apart=files and draft.is_large)
-    if not texts.is_apart and texts.result() is None:
-        return None
     placed = [place(region, schema, decimals) for region in regions]
     held = [Rows(task_id, each.region.node.n, each.columns) for each in placed]
     files_ = [begun([rows], each.table, each.used) for rows, each in zip(held, placed, strict=True)] if files else []
+    # Rendered here while threads make the pages: of two threads at short calls each waits for Python's lock.
+    found = _texts(draft, places, regions)
+    if found is None:
+        return None
     made = [file.result() for file in files_] or [None] * len(placed)
     parts = [
         Part(each.table, each.region.strategy or strategy, rows, each.used, file)
         for each, rows, file in zip(placed, held, made, strict=True)
     ]
-    found = texts.result()
-    if found is None:
-        return None
 
     def encoded(proofs: Sequence[Proof]) -> Encoded:
         one = Encoded(tuple(parts), *_envelope(draft, placed, found, proofs, strategy))
