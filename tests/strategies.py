@@ -183,6 +183,16 @@ def timestamps(draw: st.DrawFn, size: int) -> list[str]:
     return texts
 
 
+@st.composite
+def _times_among_others(draw: st.DrawFn, size: int) -> list[Any]:
+    """Texts of times, of which some are values of any kind."""
+    values: list[Any] = draw(timestamps(size))
+    if size and draw(st.booleans()):
+        for place in draw(st.sets(st.integers(0, size - 1), max_size=2)):
+            values[place] = draw(json_values(4))
+    return values
+
+
 # Records.
 
 
@@ -213,11 +223,24 @@ def _kinds() -> dict[str, st.SearchStrategy[Any]]:
 def columns(draw: st.DrawFn, size: int, *, nesting: int = 2) -> list[Any]:
     """So many values of one column: one type, or types that meet at a border, or anything."""
     kinds = _kinds()
-    names = [*kinds, "times", "constant", *(("structs", "struct_lists") if nesting else ())]
+    names = [
+        *kinds,
+        "times",
+        "times_others",
+        "time_lists",
+        "constant",
+        *(("structs", "struct_lists") if nesting else ()),
+    ]
     kind = draw(st.sampled_from(names))
     match kind:
         case "times":
             return draw(timestamps(size))
+        case "times_others":
+            return draw(_times_among_others(size))
+        case "time_lists":
+            counts = draw(st.lists(st.integers(0, 4), min_size=size, max_size=size))
+            values = draw(_times_among_others(sum(counts)))
+            return [[values.pop() for _ in range(count)] for count in counts]
         case "constant":
             return [draw(scalars())] * size
         case "structs":

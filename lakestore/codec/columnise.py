@@ -152,12 +152,10 @@ def _times(array: pa.StringArray) -> Node | None:
 
 
 def _one_kind(node: Node, values: Sequence[Any]) -> Node:
-    """The node of a column of texts without values aside."""
-    return (
-        Node("str", node.n, array=pa.array(values, pa.string()))
-        if node.kind == "time" and node.odd is not None
-        else node
-    )
+    """The node of a column of texts without values aside; one of several kinds as it is."""
+    if node.kind != "time" or node.odd is None or not set(map(type, values)) <= {str, _NONE}:
+        return node
+    return Node("str", node.n, array=pa.array(values, pa.string()))
 
 
 def _floats(values: Sequence[Any], nulls: bool) -> pa.Array:

@@ -214,7 +214,7 @@ def test_a_snapshot_tells_files_tables_and_results(catalog: Catalog, make_save: 
         "saved_at": info.saved_at,
         "params": '{"x": 1}',
         "metrics": '{"y": 2.5}',
-        "tables": '{"trades": 10}',
+        "tables": '{"trades":10}',
         "write_id": str(info.write_id),
     }
     assert taken.results.to_pylist()[1]["strategies"] == ["sma"]
