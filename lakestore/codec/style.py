@@ -12,6 +12,7 @@ from lakestore.codec.strings import PLAIN, Escapes, escape
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{},:]|[ \t\r\n]+|[^ \t\r\n\[\]{},:"]+')
 _LETTER = re.compile(rb"\\u(?!00[0-7])[0-9]{0,3}([a-fA-F])")
 _OTHER = re.compile(rb"\\u(?:00[0-7][0-9a-fA-F]|202[89])")
+_BEYOND = re.compile(rb"\\u(?!00[0-7])[0-9a-fA-F]{4}")
 _SAMPLE = 65_536
 
 
@@ -88,6 +89,8 @@ def escapes(text: bytes) -> Escapes:
     if b"\\" not in text:  # one byte is looked for much faster than two
         return PLAIN
     ascii, slash = text.isascii() and _has(text, b"\\u"), _has(text, b"\\/")
+    # Who escapes what is beyond ASCII escapes U+007F too: where that stands as it is, only control characters are.
+    ascii = ascii and (b"\x7f" not in text or _BEYOND.search(text) is not None)
     first = _LETTER.search(text) if ascii else None
     found = Escapes(ascii, slash, first is not None and first[1].isupper())
     tokens = set(_OTHER.findall(text)) if b"\\u00" in text or b"\\u202" in text else ()

@@ -39,3 +39,9 @@ def test_an_escaped_backslash_escapes_nothing(source: bytes, ascii: bool, slash:
 )
 def test_escapes_of_ones_own_are_seen(source: bytes, found: Escapes) -> None:
     assert escapes(source) == found
+
+
+def test_a_delete_character_that_stands_as_it_is_tells_that_only_control_characters_are_escaped() -> None:
+    assert escapes(b'{"a": "\\u001f", "b": "\x7f"}').ascii is False
+    assert escapes(b'{"a": "\\u001f", "b": "\\u00e9"}').ascii is True
+    assert escapes(b'{"a": "\\u001f", "b": "\\u007f"}').ascii is True
