@@ -10,6 +10,8 @@ from bench.results_file import ROOT, Figure, Found
 
 README = ROOT / "README.md"
 BEGIN, END = "<!-- benchmarks: begin -->", "<!-- benchmarks: end -->"
+_CALLS = ("json.dump(indent=2)", "orjson.dumps of the value", "json.load of the file")
+"""What every reader knows the time of."""
 _STORES = (LAKE, BARE, ARCTIC, "DuckLake", "delta-rs", "JSON files")
 
 
@@ -49,21 +51,17 @@ def _sentences(found: Found) -> Iterator[str]:
     if sizes:
         shares = ", ".join(f"{each.median:.1f} % at {signals} signals" for signals, each in sizes)
         yield f"- A typical result is smaller than its JSON (`indent=2`) by {shares}, with all files and catalog rows."
-    for label, case in (
-        ("A document held as a `dict` is saved, proved exact, in", "save from dict"),
-        ("It comes back as JSON text, byte for byte, in", "load as JSON text"),
-        ("It comes back as a Python value in", "load as value"),
-        ("One result of a million is found by its id in", "one result by id, 1,000,000 results"),
-        ("A folder of JSON files moves in on one core, all included, a file in", _starting(by_case, "migrate ")),
+    for said, case in (
+        ("A document held as a `dict` is saved, proved exact, in {}", "save from dict"),
+        ("It comes back as JSON text, byte for byte, in {}", "load as JSON text"),
+        ("It comes back as a Python value in {}", "load as value"),
+        ("One result of a million is found by its id in {}", "one result by id, 1,000,000 results"),
+        ("A folder of JSON files moves in at {} a file, on one core and all included", _starting(by_case, "migrate ")),
     ):
         if case in by_case:
             each = by_case[case]
-            beside = (
-                f", {each.ratio:.2f} × {each.base}"
-                if each.ratio is not None and "psycopg" not in str(each.base)
-                else ""
-            )
-            yield f"- {label} {_short(each)}{beside}."
+            beside = f" ({each.ratio:.2f} × {each.base})" if each.base in _CALLS else ""
+            yield f"- {said.format(_short(each) + beside)}."
 
 
 def _starting(cases: dict[str, Figure], word: str) -> str:
@@ -74,13 +72,8 @@ def _short(figure: Figure) -> str:
     if figure.unit != "s":
         return f"{figure.median:,.0f} {figure.unit}"
     milliseconds = 1e3 * figure.median
-    return (
-        f"{milliseconds:,.0f} ms"
-        if milliseconds >= 10
-        else f"{milliseconds:.1f} ms"
-        if milliseconds >= 1
-        else f"{milliseconds:.2f} ms"
-    )
+    digits = 0 if milliseconds >= 10 else 1 if milliseconds >= 1 else 2
+    return f"{milliseconds:,.{digits}f} ms"
 
 
 def inserted(text: str, found: Found, name: str) -> str:
