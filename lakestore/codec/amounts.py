@@ -257,9 +257,9 @@ def _numbers(data: npt.NDArray[np.uint8], columns: _Columns) -> Amounts:
     low = _wide(data, columns.at, columns.low)
     spread = _wide(data, columns.at + columns.low, columns.spread)
     total = _wide(data, columns.at + columns.low + columns.spread, columns.total)
-    least = _signed(low)
+    least = bits.signed(low)
     above = (columns.rows - columns.nulls) * least + total.astype(np.int64)
-    integers = least, least + spread.astype(np.int64), np.where(columns.is_apart, _signed(total), above)
+    integers = least, least + spread.astype(np.int64), np.where(columns.is_apart, bits.signed(total), above)
     are_doubles = columns.scale == _DOUBLES
     three = (
         np.where(are_doubles, number.byteswap().view(np.int64), integer)
@@ -294,9 +294,3 @@ def _wide(data: npt.NDArray[np.uint8], places: Ints, widths: Ints) -> bits.Words
     wide = np.flatnonzero(widths > 32)
     found[wide] |= bits.read(data, places[wide] + 32, widths[wide] - 32) << np.uint64(32)
     return found
-
-
-def _signed(part: bits.Words) -> Ints:
-    """The integers that stand as zigzags."""
-    whole: Ints = (part >> np.uint64(1)).astype(np.int64) ^ -(part & np.uint64(1)).astype(np.int64)
-    return whole

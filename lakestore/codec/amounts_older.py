@@ -16,9 +16,8 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
-from lakestore.codec import sums
+from lakestore.codec import bits, sums
 from lakestore.codec.amounts import Amounts
 from lakestore.codec.numbers import Ints
 
@@ -99,11 +98,7 @@ def _second_form(raw: bytes, sizes: Ints) -> tuple[Ints, ...]:
     parts = numbers[(firsts[of] + 1 + _PARTS * within)[:, None] + np.arange(_PARTS)]
     ids, nulls, scale = (part.astype(np.int64) for part in parts.T[:3])
     three = (
-        np.where(scale == sums.DOUBLES, part.byteswap().view(np.int64), _signed(part)) for part in parts.T[3:].copy()
+        np.where(scale == sums.DOUBLES, part.byteswap().view(np.int64), bits.signed(part))
+        for part in parts.T[3:].copy()
     )
     return of, numbers[firsts][of].astype(np.int64), ids, nulls, scale, *three
-
-
-def _signed(part: npt.NDArray[np.uint64]) -> Ints:
-    whole: Ints = (part >> np.uint64(1)).astype(np.int64) ^ -(part & np.uint64(1)).astype(np.int64)
-    return whole

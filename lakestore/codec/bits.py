@@ -61,3 +61,9 @@ def read(data: npt.NDArray[np.uint8], places: Places, widths: Places) -> Words:
     masks = np.where(widths > 0, ~np.uint64(0) >> (64 - np.maximum(widths, 1)).astype(np.uint64), np.uint64(0))
     made: Words = found & masks
     return made
+
+
+def signed(zigzags: Words) -> Places:
+    """The integers that stand as zigzags (`varint.zigzag`)."""
+    whole: Places = (zigzags >> np.uint64(1)).astype(np.int64) ^ -(zigzags & np.uint64(1)).astype(np.int64)
+    return whole

@@ -7,7 +7,6 @@ proved after encoding.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from itertools import chain
@@ -20,7 +19,7 @@ import pyarrow.compute as pc
 from lakestore.codec import among, times
 from lakestore.codec.nodes import Mask, Node, offsets_of
 from lakestore.codec.numbers import EXACT
-from lakestore.codec.text import JSON_TYPES, ForeignError, in_json_types
+from lakestore.codec.text import JSON_TYPES, ForeignError, dump, in_json_types
 
 MAX_KEYS = 512
 """A struct of more keys is kept as JSON text: a Parquet footer costs about 100 bytes a column."""
@@ -88,16 +87,6 @@ def _is_deep(value: Any) -> bool:
         if not level:
             return False
     return True
-
-
-def dump(value: Any) -> str:
-    """One value as compact JSON text, UTF-8 where it can be."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return json.dumps(value, separators=(",", ":"))
-    return text
 
 
 def struct(keys: Sequence[str | int], columns: Sequence[Sequence[Any]], n: int, depth: int = 0) -> Node:

@@ -12,13 +12,12 @@ import pyarrow as pa
 
 from lakestore.beside import Beside
 from lakestore.codec import arrow, plan, render, text
-from lakestore.codec.columnise import dump
 from lakestore.codec.known import Known, choose
 from lakestore.codec.plan import Region
 from lakestore.codec.profile import Path, Profile
 from lakestore.codec.strings import PLAIN, Escapes
 from lakestore.codec.style import COMPACT
-from lakestore.codec.text import LARGE, Hashed
+from lakestore.codec.text import LARGE, Hashed, dump
 from lakestore.errors import InvalidInputError
 
 
@@ -52,7 +51,7 @@ class Draft:
 
 
 def read(
-    source: bytes | Hashed,
+    source: bytes,
     where: str,
     profile: Profile | str | None,
     tables: Mapping[str, Any] | None = None,
@@ -71,9 +70,8 @@ def read(
     Raises:
         InvalidInputError: not JSON, no such profile, or a table that cannot be part of the document.
     """
-    hashed = source if isinstance(source, Hashed) else Hashed(source)
     try:
-        draft = parsed(hashed, where, profile, profiles, exact=False, value=value)
+        draft = parsed(Hashed(source), where, profile, profiles, exact=False, value=value)
         # What has columns was looked at when they were made.
         if unseen and not text.in_json_types(value, {id(_at(value, region.path)) for region in draft.regions}):
             raise text.ForeignError

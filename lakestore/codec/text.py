@@ -150,7 +150,7 @@ def written(value: Any, *, unseen: bool = False) -> tuple[bytes, Any | None]:
             # Values that orjson does not write, or not as Python does: the slow way says which, or writes them.
             plain = None
         try:
-            return _dump(plain if plain is not None else _plain_value(value, "$")).encode(), None
+            return dump(plain if plain is not None else _plain_value(value, "$")).encode(), None
         except RecursionError as exc:
             raise InvalidInputError(
                 "the document is nested too deep for Python's json, or holds itself: flatten it"
@@ -206,7 +206,8 @@ def _pairs(text: bytes) -> Iterator[npt.NDArray[np.uint16]]:
             yield np.frombuffer(text, "<u2", (len(text) - start) // 2, start)
 
 
-def _dump(value: Any) -> str:
+def dump(value: Any) -> str:
+    """One value as compact JSON text, UTF-8 where it can be."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     try:
         text.encode()
