@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from lakestore.codec import times
-from lakestore.codec.times import TimeFormat
+from lakestore.codec.times import TimeFormat, column
 from lakestore.errors import CorruptFileError, InvalidInputError
 
 
@@ -332,7 +332,7 @@ def test_a_stored_format_keeps_its_meaning() -> None:
 
 def test_ordinary_text_is_given_up_after_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
-    real = times._bytes
-    monkeypatch.setattr(times, "_bytes", lambda texts: seen.append(len(texts)) or real(texts))
+    real = column._bytes
+    monkeypatch.setattr(column, "_bytes", lambda texts: seen.append(len(texts)) or real(texts))
     assert times.parse(pa.array([f"reason {i}" for i in range(1_000)])) is None and seen == []
     assert times.parse(pa.array(["2024-01-01", "reason"])) is None and seen == [2]
