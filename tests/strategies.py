@@ -137,7 +137,18 @@ def nested(depth: int) -> Any:
 # Times.
 
 _ZONES = ("", "", "Z", "+00:00", "+0000", " UTC", "+02:00", "-05:00")
-_BROKEN = ("", "n/a", "2024-02-30", "2024-01-01T24:00:00", "2024-1-2", "2024-01-01T00:00:60Z", "20240101", "0000-00-00")
+_BROKEN = (
+    "",
+    "n/a",
+    "2024-02-30",
+    "2024-01-01T24:00:00",
+    "2024-1-2",
+    "2024-01-01T00:00:60Z",
+    "20240101",
+    "0000-00-00",
+    "2024.02.30",
+    "2024/1/2",
+)
 
 
 def _moment(moment: datetime, form: str, zone: str) -> str:
@@ -165,6 +176,7 @@ def _moment(moment: datetime, form: str, zone: str) -> str:
 def timestamps(draw: st.DrawFn, size: int) -> list[str]:
     """So many texts of times in one format, on a grid or free; now and then some are broken or of another format."""
     form = draw(st.sampled_from(("date", "minutes", "seconds", "millis", "micros", "nanos", "stripped", "python")))
+    dash = draw(st.sampled_from("--./"))
     zone = draw(st.sampled_from(_ZONES))
     start = draw(st.sampled_from((datetime(2024, 2, 28, 23, 55), datetime(1969, 12, 31, 23), datetime(1, 1, 3))))
     step = draw(st.sampled_from((timedelta(minutes=5), timedelta(days=1), timedelta(milliseconds=125), timedelta(0))))
@@ -176,6 +188,7 @@ def timestamps(draw: st.DrawFn, size: int) -> list[str]:
         # Summer time begins.
         place = draw(st.integers(0, size))
         texts[place:] = [text.removesuffix(zone) + zone.replace("0", "1", 2) for text in texts[place:]]
+    texts = [text[:10].replace("-", dash) + text[10:] for text in texts]
     if size and draw(st.integers(0, 3)) == 0:
         other = st.sampled_from(_BROKEN) | st.just(_moment(start, "seconds", "z"))
         for place in draw(st.sets(st.integers(0, size - 1), min_size=1)):

@@ -36,9 +36,10 @@ def _guess(text: pa.Scalar) -> re.Match[bytes] | None:
 
 
 def _kind(guess: re.Match[bytes]) -> str:
-    """The pattern of texts like the one that was matched: of its separator and zone."""
-    date, fraction = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}", r":[0-9]{2}([.,][0-9]{1,9})?"
-    if guess[1] is None:
+    """The pattern of texts like the one that was matched: of its dash, separator and zone."""
+    dash = f"[{guess['dash'].decode()}]"
+    date, fraction = f"^[0-9]{{4}}{dash}[0-9]{{2}}{dash}[0-9]{{2}}", r":[0-9]{2}([.,][0-9]{1,9})?"
+    if guess["separator"] is None:
         return f"{date}$"
-    zone = re.sub(r"\+", "[+]", guess[3].decode())
-    return f"{date}{guess[1].decode()}[0-9]{{2}}:[0-9]{{2}}{fraction if guess[2] is not None else ''}{zone}$"
+    separator, zone = guess["separator"].decode(), re.sub(r"\+", "[+]", guess["zone"].decode())
+    return f"{date}{separator}[0-9]{{2}}:[0-9]{{2}}{fraction if guess['seconds'] is not None else ''}{zone}$"

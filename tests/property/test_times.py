@@ -30,7 +30,7 @@ MOMENTS = st.one_of(
 def written(moment: datetime, fmt: TimeFormat) -> str | None:
     """The text by Python's own means; None where the format cannot hold the moment exactly."""
     text = f"{moment:%H:%M}" if not fmt.seconds else f"{moment:%H:%M:%S}"
-    text = moment.date().isoformat() + fmt.separator + text
+    text = moment.date().isoformat().replace("-", fmt.dash) + fmt.separator + text
     if not fmt.seconds:
         return text + fmt.zone if moment.second == moment.microsecond == 0 else None
     digits = f"{moment.microsecond:06}000"
@@ -45,7 +45,8 @@ def formats(draw: st.DrawFn) -> TimeFormat:
     seconds = draw(st.booleans())
     widths = draw(WIDTHS) if seconds else (0,)
     mark = draw(st.sampled_from(".,")) if widths != (0,) else ""
-    return TimeFormat(draw(st.sampled_from("T ")), seconds, mark, widths, draw(st.sampled_from(ZONES)))
+    zone, dash = draw(st.sampled_from(ZONES)), draw(st.sampled_from("-./"))
+    return TimeFormat(draw(st.sampled_from("T ")), seconds, mark, widths, zone, dash=dash)
 
 
 @settings(deadline=None)
@@ -70,9 +71,9 @@ def test_times_round_trip_in_every_format(fmt: TimeFormat, moments: list[datetim
 
 
 @settings(deadline=None)
-@given(st.lists(st.none() | st.dates(), min_size=1).filter(any))
-def test_dates_round_trip(days: list[date | None]) -> None:
-    texts = pa.array([d and d.isoformat() for d in days], pa.string())
+@given(st.lists(st.none() | st.dates(), min_size=1).filter(any), st.sampled_from("-./"))
+def test_dates_round_trip(days: list[date | None], dash: str) -> None:
+    texts = pa.array([d and d.isoformat().replace("-", dash) for d in days], pa.string())
     read = times.parse(texts)
     assert read is not None
     assert read[1].to_pylist() == days
@@ -90,15 +91,16 @@ def test_python_isoformat_is_always_taken(moments: list[datetime], zone: timezon
 
 
 NEAR = st.from_regex(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
+    r"[0-9]{4}([-./])[0-9]{2}\1[0-9]{2}"
     r"([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.,][0-9]{1,9})?)?(Z|z| UTC|[+-][0-9]{2}:?[0-9]{2})?)?",
     fullmatch=True,
 )
-SPOILERS = st.sampled_from(["", "0", "9", ":", "-", ".", " ", "\xe9", "\x00", "\u0663"])
+SPOILERS = st.sampled_from(["", "0", "9", ":", "-", ".", "/", " ", "\xe9", "\x00", "\u0663"])
 LIKELY = st.builds(
-    lambda y, m, d, h, s, f, z: f"{y:04}-{m:02}-{d:02}T{h:02}:00:{s:02}{f}{z}",
+    lambda y, m, d, h, s, f, z, dash: f"{y:04}{dash}{m:02}{dash}{d:02}T{h:02}:00:{s:02}{f}{z}",
     st.integers(0, 9999), st.integers(0, 13), st.integers(0, 32), st.integers(0, 24), st.integers(0, 60),
     st.sampled_from(["", ".5", ".000000", ".123456", ".1234567"]), st.sampled_from(["", "Z", "+02:00", "+24:00"]),
+    st.sampled_from("--./"),
 )  # fmt: skip
 
 
@@ -129,5 +131,6 @@ def test_any_texts_are_refused_or_exact(texts: list[str | None]) -> None:
         assert (text is None) == (value is None)
         if text is not None and value is not None:
             plain = text.replace("UTC", "Z").replace("z", "Z").replace(",", ".").replace(" Z", "Z").replace(" +", "+")
+            plain = plain[:10].replace(fmt.dash, "-") + plain[10:]
             expected = datetime.fromisoformat(plain) if fmt.separator else date.fromisoformat(plain)
             assert value == expected

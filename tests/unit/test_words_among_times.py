@@ -38,6 +38,16 @@ def test_a_few_words_stand_beside_the_times(words: list[str], first: int) -> Non
     _saved(schema, words)
 
 
+@pytest.mark.parametrize("dash", "./")
+def test_times_of_other_dashes_stand_among_words_too(dash: str) -> None:
+    schema = MemorySchema()
+    values = [f"2024{dash}01{dash}{day:02} 10:00" for day in range(1, 21)]
+    _saved(schema, ["", *values])
+    assert _types(schema) == {"id": "BIGINT", "exit": "TIMESTAMP", "exit__json": "JSON"}
+    _saved(schema, [text.replace(dash, "-") for text in values])
+    assert _types(schema) == {"id": "BIGINT", "exit": "TIMESTAMP", "exit__json": "JSON"}
+
+
 @pytest.mark.parametrize(
     "values", [["a", "b", "c", "d", "e", *_TIMES], ["", "x"], ["2024-02-30T10:00:00Z", *_TIMES, ""], ["2024-1-2", ""]]
 )

@@ -5,23 +5,30 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 
 from lakestore.errors import CorruptFileError
 
-RENDERER = 1
-"""Version of the texts that `render` makes; it stands in every stored format."""
+RENDERER = 2
+"""Version of the texts that `render` makes: 2 has `.` and `/` in dates. A stored format names the least it needs."""
 
 DAY = 86_400_000_000
 FIRST, LAST = -719_162, 2_932_896
 """0001-01-01 and 9999-12-31 in days since 1970-01-01: what Python's datetime, DuckDB and pandas (in µs) share."""
 
+DASHES = ("-", ".", "/")
+"""What may stand between year, month and day."""
+
 HEAD = 19
 """Length of `YYYY-MM-DDTHH:MM:SS`."""
 
 _ZONE = r"(?:[Zz]| ?UTC| ?[+-](?:[01]\d|2[0-3])(?::?[0-5]\d)?)?"
-TEXT = re.compile(rb"\d{4}-\d\d-\d\d(?:([T ])\d\d:\d\d(:\d\d(?:[.,]\d{1,9})?)?(%b))?" % _ZONE.encode())
+TEXT = re.compile(
+    rb"\d{4}(?P<dash>[-./])\d\d(?P=dash)\d\d"
+    rb"(?:(?P<separator>[T ])\d\d:\d\d(?P<seconds>:\d\d(?:[.,]\d{1,9})?)?(?P<zone>%b))?" % _ZONE.encode()
+)
 SUFFIX = re.compile(_ZONE, re.ASCII)
 
 MAX_ZONES, MAX_CHANGES = 4, 128
@@ -36,7 +43,8 @@ class TimeFormat:
     that a fraction may have, ascending, after `mark`; each value takes the first that holds it exactly: `(6,)` is
     always six, `(0, 6)` Python's isoformat, `(0, 3, 6)` Java's, `(0, 1, …, 6)` has no trailing zeros. Digits beyond six
     are zeros. `zone` is the suffix as it stands in the text; `changes` are the others that follow it, as summer follows
-    winter: from which µs of UTC on, ascending, and the suffix of the same length.
+    winter: from which µs of UTC on, ascending, and the suffix of the same length. `dash` stands between year, month and
+    day: `-`, MetaTrader's `.` or `/`.
     """
 
     separator: str = ""
@@ -45,6 +53,7 @@ class TimeFormat:
     widths: tuple[int, ...] = (0,)
     zone: str = ""
     changes: tuple[tuple[int, str], ...] = ()
+    dash: str = "-"
 
     @property
     def offset(self) -> int:
@@ -60,9 +69,9 @@ class TimeFormat:
 
     def to_json(self) -> str:
         """The format as a short JSON text."""
-        if not self.separator:
-            return f"[{RENDERER}]"
-        parts = [RENDERER, self.separator, int(self.seconds), self.mark, list(self.widths), self.zone]
+        parts: list[Any] = [1] if self.dash == "-" else [2, self.dash]
+        if self.separator:
+            parts += [self.separator, int(self.seconds), self.mark, list(self.widths), self.zone]
         if self.changes:
             parts.append(list(map(list, self.changes)))
         return json.dumps(parts, separators=(",", ":"))
@@ -76,15 +85,18 @@ class TimeFormat:
         """
         try:
             version, *parts = json.loads(text)
-            if version != RENDERER:
+            if version not in range(1, RENDERER + 1):
                 raise ValueError(f"version {version}")
-            fmt = cls()
+            dash = "-" if version == 1 else parts.pop(0)
+            if dash not in DASHES:
+                raise ValueError(f"dates with {dash!r}")
+            fmt = cls(dash=dash)
             if parts:
                 separator, seconds, mark, widths, zone, *more = parts
                 changes = tuple((start, later) for start, later in more[0]) if more else ()
-                fmt = cls(separator, bool(seconds), mark, tuple(widths), zone, changes)
+                fmt = cls(separator, bool(seconds), mark, tuple(widths), zone, changes, dash)
                 fmt._check()
-        except (ValueError, TypeError, KeyError, RecursionError) as exc:
+        except (ValueError, TypeError, LookupError, RecursionError) as exc:
             fact = f"time format {text!r} is not one that this lakestore reads ({exc})"
             raise CorruptFileError(f"{fact}; upgrade lakestore, or run 'lakestore verify'") from exc
         return fmt

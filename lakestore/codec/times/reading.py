@@ -17,11 +17,12 @@ def read(raw: Bytes, starts: Ints, guess: re.Match[bytes]) -> tuple[TimeFormat, 
     lengths = np.diff(starts)
     shortest, longest = int(lengths.min()), int(lengths.max())
     n = lengths.size
-    if guess[1] is None:
-        return (TimeFormat(), _days(raw.reshape(n, 10))) if shortest == longest == 10 else None
-    separator, zone = guess[1].decode(), guess[3].decode()
-    if guess[2] is None:
-        fmt = TimeFormat(separator, seconds=False, zone=zone)
+    dash = guess["dash"].decode()
+    if guess["separator"] is None:
+        return (TimeFormat(dash=dash), _days(raw.reshape(n, 10))) if shortest == longest == 10 else None
+    separator, zone = guess["separator"].decode(), guess["zone"].decode()
+    if guess["seconds"] is None:
+        fmt = TimeFormat(separator, seconds=False, zone=zone, dash=dash)
         if not shortest == longest == len(guess[0]):
             return None
         return _utc(fmt, _micros(raw.reshape(n, longest), None))
@@ -49,12 +50,12 @@ def read(raw: Bytes, starts: Ints, guess: re.Match[bytes]) -> tuple[TimeFormat, 
             mark = chr(cells[0, HEAD])
     if widths != (0,) and mark not in (".", ","):
         return None
-    return _utc(TimeFormat(separator, True, mark, widths, zone), local)
+    return _utc(TimeFormat(separator, True, mark, widths, zone, dash=dash), local)
 
 
 def read_seasonal(raw: Bytes, starts: Ints, guess: re.Match[bytes]) -> tuple[TimeFormat, Ints] | None:
     """Format and values of texts in a zone that has summer and winter: which suffix one has follows from its moment."""
-    zone = guess[3] or b""
+    zone = guess["zone"] or b""
     size = len(zone)
     if not zone[-1:].isdigit() or int(np.diff(starts).min()) <= size:
         return None

@@ -41,7 +41,7 @@ def _write(local: Ints, fmt: TimeFormat) -> tuple[Bytes, Ints] | None:
         return np.zeros(0, np.uint8), np.zeros(1, np.int64)
     if int(days.min()) < FIRST or int(days.max()) > LAST:
         return None
-    dates = _dates(days)
+    dates = _dates(days, fmt.dash)
     if not fmt.separator:
         return dates.view(np.uint8), np.arange(n + 1) * 10
     time = local - days * DAY
@@ -102,7 +102,7 @@ def _records(dates: Items, second: Small, micro: Small, fmt: TimeFormat, width: 
 @lru_cache(maxsize=256)
 def _layout(fmt: TimeFormat, width: int) -> tuple[Items, np.dtype[np.void]]:
     """The text of a format with zeros for digits, and where in it the numbers stand."""
-    text = f"0000-00-00{fmt.separator}00:00" + (":00" if fmt.seconds else "")
+    text = f"{_date(fmt.dash)}{fmt.separator}00:00" + (":00" if fmt.seconds else "")
     text += (fmt.mark + "0" * width if width else "") + fmt.zone
     fields: list[tuple[str, str, int]] = [("date", "V10", 0), ("hour", "u2", 11), ("minute", "u2", 14)]
     if fmt.seconds:
@@ -116,15 +116,15 @@ def _layout(fmt: TimeFormat, width: int) -> tuple[Items, np.dtype[np.void]]:
     return np.frombuffer(text.encode(), f"V{len(text)}")[0], np.dtype(layout)  # type: ignore[call-overload]
 
 
-def _dates(days: Ints) -> Items:
-    """`YYYY-MM-DD` of each day; over a narrow range each date is made once."""
+def _dates(days: Ints, dash: str) -> Items:
+    """`YYYY-MM-DD` (with such a dash) of each day; over a narrow range each date is made once."""
     low, high = int(days.min()), int(days.max())
     if high - low < days.size:
-        return _civil(np.arange(low, high + 1)).take(days - low)
-    return _civil(days)
+        return _civil(np.arange(low, high + 1), dash).take(days - low)
+    return _civil(days, dash)
 
 
-def _civil(days: Ints) -> Items:
+def _civil(days: Ints, dash: str) -> Items:
     """`YYYY-MM-DD` of each day (the inverse of `_days`, by 400-year eras of 146,097 days)."""
     shifted = days.astype(np.int32) + 719_468
     era = shifted // 146_097
@@ -132,7 +132,7 @@ def _civil(days: Ints) -> Items:
     of_year = (of_era - of_era // 1460 + of_era // 36_524 - of_era // 146_096) // 365
     day = of_era - (365 * of_year + of_year // 4 - of_year // 100)
     month = (5 * day + 2) // 153
-    records = np.full(days.size, np.frombuffer(b"0000-00-00", "V10")[0])
+    records = np.full(days.size, np.frombuffer(_date(dash).encode(), "V10")[0])
     cells = records.view(_DATE)
     cells["day"] = _TWO.take(day - (153 * month + 2) // 5 + 1)
     late = month >= 10
@@ -142,6 +142,11 @@ def _civil(days: Ints) -> Items:
     cells["century"] = _TWO.take(century)
     cells["year"] = _TWO.take(year - century * 100)
     return records
+
+
+def _date(dash: str) -> str:
+    """The text of a date with zeros for digits."""
+    return f"0000{dash}00{dash}00"
 
 
 _DATE = np.dtype(
