@@ -21,7 +21,8 @@ from lakestore.errors import InvalidInputError
 from lakestore.home import Home
 from lakestore.identity import Identity, identify, uuid7
 from lakestore.model import Fidelity, LakeTable
-from lakestore.saving import Source, described, source_of
+from lakestore.saving import described
+from lakestore.source import Source, source_of
 
 _STATED = ("task_id", "status", "created_at", "params", "metrics")
 

@@ -185,7 +185,8 @@ class Lake:
         is a success and writes nothing.
 
         Args:
-            document: a Python value (it becomes compact UTF-8 JSON), JSON text, JSON bytes, or the path of a file.
+            document: a Python value (it becomes compact UTF-8 JSON), JSON text, JSON bytes, or the path of a file
+                (unpacked where its name ends in `.gz` or `.zst`).
             task_id: the result's id; without any, one derived from the content.
             strategy: needed where the document names none.
             status: `completed` where nobody says.

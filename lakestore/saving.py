@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import copy
-import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import replace as replace_fields
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from hashlib import sha256
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -18,7 +16,7 @@ import pyarrow as pa
 
 from lakestore import layout, record, tombstones
 from lakestore.catalog import Catalog
-from lakestore.codec import by_symbol, encode, text
+from lakestore.codec import by_symbol, encode
 from lakestore.codec.draft import Draft, read
 from lakestore.codec.encode import Encoded, Ready
 from lakestore.codec.known import known
@@ -26,15 +24,13 @@ from lakestore.config import MAX_DOCUMENT
 from lakestore.errors import (
     AlreadyExistsError,
     CommitUnknownError,
-    InvalidInputError,
     LakestoreError,
-    NotFoundError,
-    StorageError,
 )
 from lakestore.files import Files, Writing
 from lakestore.home import Home
 from lakestore.identity import Identity, identify, searchable
 from lakestore.model import LakeTable, NewColumn, NewFile, NewResult, ResultInfo, RowSpan, RunStats, SqlType
+from lakestore.source import source_of
 from lakestore.stamp import Stamp
 
 
@@ -58,72 +54,6 @@ class Item:
     where: str | None = None
     time: datetime | None = None
     strategy_if_none: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """A document's text, what messages call it, its time where it says none, and its value where that is known.
-
-    `unseen`: the value is what an engine gave, and may be in other types than JSON's own.
-    """
-
-    text: bytes
-    where: str
-    time: datetime
-    value: Any = None
-    unseen: bool = False
-
-
-def source_of(document: Any, now: datetime, *, limit: int = MAX_DOCUMENT, unseen: bool = False) -> Source:
-    """The text of what an engine gives: a value, JSON text, JSON bytes, or a path to a file of them.
-
-    Args:
-        limit: bytes of JSON that it may take.
-        unseen: do not look at the types in a value, which `draft.read` does.
-
-    Raises:
-        InvalidInputError: it is none of these, longer than that, or a value that JSON cannot hold.
-        NotFoundError, StorageError: the file is not there, or cannot be read.
-    """
-    found = _source(document, now, limit, unseen)
-    _check_size(found.where, len(found.text), limit)
-    return found
-
-
-def _check_size(where: str, size: int, limit: int) -> None:
-    if size > limit:
-        raise InvalidInputError(
-            f"{where} takes {size:,} bytes of JSON, at most {limit:,} are taken here: it is not saved; "
-            "LAKESTORE_MAX_DOCUMENT raises the limit, and a save takes about eight times as much memory"
-        )
-
-
-def _source(document: Any, now: datetime, limit: int, unseen: bool) -> Source:
-    if isinstance(document, Path):
-        try:
-            with document.open("rb") as stream:
-                found = os.fstat(stream.fileno())
-                # What is too long may be longer than memory; a pipe does not say how long it is.
-                data = stream.read(limit + 1) if found.st_size <= limit else b""
-        except FileNotFoundError as exc:
-            raise NotFoundError(f"there is no file {document}") from exc
-        except (OSError, ValueError) as exc:
-            raise StorageError(f"cannot read {document}: {exc}") from exc
-        _check_size(str(document), max(len(data), found.st_size), limit)
-        return Source(data, str(document), datetime.fromtimestamp(found.st_mtime, UTC))
-    if isinstance(document, str):
-        try:
-            return Source(document.encode(), "the document", now)
-        except UnicodeEncodeError as exc:
-            raise InvalidInputError(f"the document is not UTF-8: character {exc.start} is a lone surrogate") from exc
-    if isinstance(document, bytes | bytearray | memoryview):
-        return Source(bytes(document), "the document", now)
-    if isinstance(document, dict | list):
-        source, value = text.written(document, unseen=unseen)
-        return Source(source, "the document", now, value, unseen and value is document)
-    raise InvalidInputError(
-        f"a document is a dict, JSON text or bytes, or a pathlib.Path to JSON, not {type(document).__name__}"
-    )
 
 
 class Columns:

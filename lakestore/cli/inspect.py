@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from lakestore.cli import exits
-from lakestore.cli.documents import document
+from lakestore.cli.documents import document, named
 from lakestore.cli.options import config, format_option, lake_options
 from lakestore.cli.output import Field, complain, print_rows, write
 from lakestore.cli.profiles import profiles_of
@@ -62,15 +61,12 @@ def inspect(files: tuple[str, ...], profile: str | None, format: str | None) -> 
     first_error: LakestoreError | None = None
     for name in files:
         try:
-            with document(name, settings.max_document) as source:
-                found = inspection.inspect(
-                    source, profile=profile, profiles=own, home=lake, max_document=settings.max_document
-                )
-                if found.problem is not None:
-                    # The user knows the file by the name given here.
-                    found = replace(found, problem=found.problem.replace(str(source), name))
+            source = document(name, settings.max_document)
+            found = inspection.inspect(
+                source, profile=profile, profiles=own, home=lake, max_document=settings.max_document
+            )
         except (InvalidInputError, NotFoundError, StorageError) as exc:
-            complain(str(exc) if name in str(exc) else f"{name}: {exc}")
+            complain(named(name, exc))
             first_error = first_error or exc
             continue
         if settings.format == "table":

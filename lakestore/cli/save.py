@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from lakestore.cli import exits
-from lakestore.cli.documents import document
+from lakestore.cli.documents import document, named
 from lakestore.cli.options import config, lake_options, open_lake
 from lakestore.cli.output import complain, doing, printable, say, write
 from lakestore.errors import (
@@ -21,7 +20,6 @@ from lakestore.errors import (
 )
 
 if TYPE_CHECKING:
-    from lakestore.lake import Lake
     from lakestore.model import ResultInfo
 
 _OF_ONE_FILE = (InvalidInputError, NotFoundError, AlreadyExistsError, ConflictError, CorruptFileError)
@@ -61,16 +59,23 @@ def save(
     """
     if task_id is not None and len(files) > 1:
         raise click.UsageError("--task-id names one result, but several files are given.")
-    fields = {"task_id": task_id, "strategy": strategy, "status": status, "profile": profile, "replace": replace}
     first_error: LakestoreError | None = None
     failed = 0
     with open_lake(config()) as lake:
         for name in files:
             try:
                 with doing(f"saving {name}"):
-                    info = _save(lake, name, created_at, fields)
+                    info = lake.save(
+                        document(name, lake.max_document),
+                        task_id=task_id,
+                        strategy=strategy,
+                        status=status,
+                        created_at=created_at,
+                        profile=profile,
+                        replace=replace,
+                    )
             except _OF_ONE_FILE as exc:
-                complain(str(exc) if name in str(exc) else f"{name}: {exc}")
+                complain(named(name, exc))
                 first_error = first_error or exc
                 failed += 1
             else:
@@ -80,16 +85,6 @@ def save(
     if len(files) > 1:
         say(f"{failed} of {len(files)} files were not saved")
     return exits.exit_code(first_error)
-
-
-def _save(lake: Lake, name: str, created_at: str | None, fields: dict[str, Any]) -> ResultInfo:
-    with document(name, lake.max_document) as source:
-        try:
-            return lake.save(source, created_at=created_at, **fields)
-        except _OF_ONE_FILE as exc:
-            # The user knows the file by the name given here.
-            message = str(exc).replace(str(source), name) if isinstance(source, Path) else str(exc)
-            raise type(exc)(message) from exc
 
 
 def _describe(name: str, info: ResultInfo) -> str:

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from lakestore import layout
 from lakestore.catalog.ledger import Seen
+from lakestore.compression import packing_of
 from lakestore.errors import InvalidInputError, NotFoundError
 
 FORMS = ("json", "jsonl", "fthypt", "zip")
-PACKED = ("gz", "zst")
 _META = ".meta.json"
 """What freqtrade writes beside each of its results."""
 
@@ -49,9 +49,7 @@ def form_of(path: str) -> tuple[str, str, str] | None:
     """A file's stem, form and packing by its name (`a.json.gz` → `a`, `json`, `gz`); None where it is no source."""
     name = os.path.basename(path)
     stem, _, last = name.rpartition(".")
-    packing = ""
-    if last.lower() in PACKED:
-        packing = last.lower()
+    if packing := packing_of(name):
         stem, _, last = stem.rpartition(".")
     form = last.lower()
     return (stem, form, packing) if stem and form in FORMS and not (packing and form == "zip") else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import io
 import os
@@ -10,14 +9,13 @@ import stat
 import struct
 import time
 import zipfile
-import zlib
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from typing import IO, Any, Final
 
 from lakestore.catalog.ledger import Seen
-from lakestore.compression import zstd
+from lakestore.compression import DAMAGED, read_at_most, unpacked
 from lakestore.errors import InvalidInputError, StorageError
 from lakestore.migrate.find import Found, form_of, seen_of
 from lakestore.storage.tree import SETTLED_NS
@@ -26,10 +24,7 @@ MAX_SIZE: Final = 256_000_000
 """Bytes of JSON that one document may take unless told otherwise."""
 _BLOCK: Final = 1 << 20
 _DAMAGED = (
-    EOFError,
-    gzip.BadGzipFile,
-    zlib.error,
-    zstd.ZstdError,
+    *DAMAGED,
     zipfile.BadZipFile,
     struct.error,
     NotImplementedError,
@@ -134,15 +129,11 @@ class Reader:
                 yield from self._lines(stream)
 
     def _whole(self, stream: IO[bytes], what: str = "the document") -> bytes:
-        """All of a stream, in pieces: memory is taken for what is there, not for what there may be."""
-        pieces: list[bytes] = []
-        left = self._limit + 1
-        while left and (piece := stream.read(min(left, _BLOCK))):
-            pieces.append(piece)
-            left -= len(piece)
-        if not left:
+        """All of a stream."""
+        data = read_at_most(stream, self._limit + 1)
+        if len(data) > self._limit:
             raise InvalidInputError(f"{what} takes more than {self._limit:,} bytes; --max-size raises the limit")
-        return b"".join(pieces)
+        return data
 
     def _lines(self, stream: IO[bytes]) -> Iterator[Document]:
         number = 0
@@ -188,11 +179,7 @@ def _stem(name: str) -> str:
 
 
 def _opened(raw: _Hashed, packing: str) -> IO[bytes]:
-    if packing == "gz":
-        return gzip.GzipFile(fileobj=raw)  # type: ignore[return-value]
-    if packing == "zst":
-        return zstd.ZstdFile(raw)  # type: ignore[return-value]
-    return io.BufferedReader(raw, _BLOCK)
+    return unpacked(raw, packing) if packing else io.BufferedReader(raw, _BLOCK)
 
 
 class _Hashed(io.RawIOBase):

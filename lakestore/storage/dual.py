@@ -23,7 +23,7 @@ from lakestore.errors import (
     StorageError,
 )
 from lakestore.model import ResultInfo
-from lakestore.saving import source_of
+from lakestore.source import source_of
 from lakestore.storage.compare import Difference, difference
 from lakestore.storage.journal import CALLED, OTHER, Action, Entry, Journal, Side
 from lakestore.storage.json_tree import JsonResultStorage

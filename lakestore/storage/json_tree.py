@@ -30,7 +30,7 @@ from lakestore.errors import (
 from lakestore.files import Files
 from lakestore.identity import digest, identify, moment, searchable
 from lakestore.model import Fidelity, ResultInfo
-from lakestore.saving import Source, source_of
+from lakestore.source import Source, source_of
 from lakestore.storage.index import Facts, Index, Searchable, strategies_of
 from lakestore.storage.journal import HIDDEN, Action, Journal, lock_name
 from lakestore.storage.names import Pattern

@@ -85,6 +85,10 @@ def test_a_document_longer_than_the_limit_is_refused_in_every_form(
         for document in (value, text, text.encode(), tmp_path / "long.json"):
             with pytest.raises(InvalidInputError, match=r"takes 2,0.. bytes of JSON, at most 1,000 are taken"):
                 lake.save(document)
+        for name, pack in (("long.json.gz", gzip.compress), ("long.json.zst", zstd.compress)):
+            (tmp_path / name).write_bytes(pack(text.encode()))
+            with pytest.raises(InvalidInputError, match=rf"{name} holds more than 1,000 bytes of JSON"):
+                lake.save(tmp_path / name)
         assert lake.results() == [] and unknown_files(lake) == set()
         lake.save({"strategy": "s", "note": "x" * 100})
 

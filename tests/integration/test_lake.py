@@ -6,6 +6,7 @@ import dataclasses
 import gzip
 import json
 import math
+import os
 import subprocess
 import sys
 from datetime import UTC, date, datetime
@@ -54,6 +55,11 @@ def test_a_file_is_saved_by_its_path_and_dated_by_its_time(lake: Lake, tmp_path:
     info = lake.save(path)
     assert lake.load(info.task_id).to_json() == path.read_bytes()
     assert abs(info.created_at.timestamp() - path.stat().st_mtime) < 1e-3
+    packed = tmp_path / "run.json.gz"
+    packed.write_bytes(gzip.compress(path.read_bytes()))
+    os.utime(packed, ns=(0, path.stat().st_mtime_ns))
+    assert lake.save(packed, created_at=info.created_at) == info
+    assert lake.save_many([lakestore.Item(document=packed)]) == [info]
 
 
 def test_a_result_lies_where_the_layout_says_and_nothing_else_does(lake: Lake) -> None:

@@ -27,7 +27,7 @@ LAYERS = (
     ("result", "saving", "doctor"),
     ("record", "stamp"),
     ("kept",),
-    ("identity",),
+    ("identity", "source"),
     ("query",),
     ("catalog",),
     ("codec",),
