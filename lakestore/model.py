@@ -25,6 +25,9 @@ POS_FIELD = 2
 FIRST_FIELD_ID = 16
 """Field ids below are lakestore's own; a lake's columns count from here, unique in the whole lake."""
 
+ULPS = "#ulps"
+"""Follows the key of the column whose decimals a column completes."""
+
 SqlType = Literal[
     "BIGINT", "DOUBLE", "BOOLEAN", "VARCHAR", "DATE", "TIMESTAMP", "TIMESTAMPTZ", "JSON",
     "STRUCT", "LIST", "NULL",
@@ -53,8 +56,9 @@ class Column:
     `parent` is the field id of the STRUCT or LIST it lies in (None: a column of the table itself).
     `key` is the key in the document as JSON text (`"price"` with its quotes, ASCII only, so that NUL and lone
     surrogates can stand in it); for a list's element it is `[]`; for the sibling column that takes values of
-    another type it is the key followed by `#json`. `name` is what SQL calls it, unique in its parent without
-    regard to case. `wide`: integers beyond ±2**53 were stored, so it can no longer become DOUBLE.
+    another type it is the key followed by `#json`, for the one of the units that complete decimals the key followed
+    by `#ulps`. `name` is what SQL calls it, unique in its parent without regard to case. `wide`: integers beyond
+    ±2**53 were stored, so it can no longer become DOUBLE.
     """
 
     field_id: int
@@ -63,6 +67,11 @@ class Column:
     name: str
     type: SqlType
     wide: bool = False
+
+    @property
+    def is_ulps(self) -> bool:
+        """Whether it holds the units beside another column's decimals (`codec.near`); SQL shows both as one."""
+        return self.key.endswith(ULPS)
 
 
 @dataclass(frozen=True, slots=True)

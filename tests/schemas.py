@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
+from unittest import mock
 
 from lakestore import parquet
 from lakestore.catalog.memory import MemorySchema
-from lakestore.codec import decode, encode, values
+from lakestore.codec import decode, encode, near, values
 from lakestore.codec.draft import read
 from lakestore.codec.encode import Encoded
 from lakestore.codec.envelope import Envelope, StoredRegion
 
-__all__ = ["MemorySchema", "Stored", "store"]
+__all__ = ["MemorySchema", "Stored", "store", "units_beside"]
+
+
+@contextmanager
+def units_beside(wherever: bool = True) -> Iterator[None]:
+    """Doubles are kept as decimals and units beside them wherever they can be, also in few rows where it does not pay."""
+    if not wherever:
+        yield
+        return
+    with mock.patch.multiple(near, LEAST=2, WIDEST=99.0, pays=lambda *given: True):
+        yield
 
 
 class Stored:

@@ -6,6 +6,7 @@ the others give Python values made of dict, list, str, int, float, bool and None
 
 from __future__ import annotations
 
+import math
 from datetime import datetime, timedelta
 from functools import cache
 from random import Random
@@ -99,6 +100,16 @@ def floats() -> st.SearchStrategy[float]:
 def decimals(places: int) -> st.SearchStrategy[float]:
     """Floats whose shortest text has at most so many decimals, as prices have."""
     return st.integers(-(10**8), 10**8).map(lambda scaled: scaled / 10.0**places)
+
+
+@cache
+def beside_decimals() -> st.SearchStrategy[float]:
+    """Floats a few units in the last place beside a decimal: averages, running sums, prices read by a quick parser."""
+
+    def moved(decimal: float, units: int) -> float:
+        return decimal + units * math.ulp(decimal)
+
+    return st.builds(moved, decimals(4), st.integers(-4, 4)) | decimals(4)
 
 
 @cache
@@ -218,6 +229,7 @@ def _kinds() -> dict[str, st.SearchStrategy[Any]]:
         "price": decimals(2),
         "indicator": decimals(4) | st.just(-0.0),
         "floats": floats(),
+        "beside_decimals": beside_decimals(),
         "whole": st.integers(-1000, 1000).map(float),
         "numbers": st.integers(-1000, 1000) | decimals(2),
         "flags": st.booleans(),

@@ -24,7 +24,7 @@ from lakestore.model import Numbers, Partition
     type=click.Choice(get_args(Numbers)),
     default="decimal",
     show_default=True,
-    help="How decimal numbers lie in the files: exact decimals, smaller, or doubles, as pandas likes them.",
+    help="How decimal numbers lie in the files: as decimals, smaller, or as doubles, ready for pandas and polars.",
 )
 @lake_options
 def init(partition: str, numbers: str) -> None:

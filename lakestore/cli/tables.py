@@ -36,7 +36,7 @@ def tables(format: str | None) -> None:
 
 def _columns(table: LakeTable) -> Iterator[tuple[str, str, str, str]]:
     for column in table.columns:
-        if column.parent is None:
+        if column.parent is None and not column.is_ulps:
             yield table.name, column.name, sql_type(column, table), column.key
 
 

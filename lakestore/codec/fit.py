@@ -18,11 +18,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lakestore import encodings, parquet, said
-from lakestore.codec import among, numbers, render, times
+from lakestore.codec import among, near, numbers, render, times
 from lakestore.codec.columnise import TooDeepError, split
 from lakestore.codec.nodes import Key, Node
 from lakestore.codec.times import TimeFormat
-from lakestore.model import Column, LakeTable, NewColumn, SqlType
+from lakestore.model import ULPS, Column, LakeTable, NewColumn, SqlType
 
 SIBLING = "#json"
 MAX_NEGATIVE_ZEROS = 0.02
@@ -49,7 +49,10 @@ _TIMES = ("DATE", "TIMESTAMP", "TIMESTAMPTZ")
 
 Meta = dict[str, Any]
 """One column as the envelope keeps it: `k` key, `w` the name that a profile gave it, `t` kind, `f` field id, `x` field
-id of the sibling, and by kind."""
+id of the sibling, `u` that of the units beside its decimals, and by kind."""
+
+Placed = list[tuple[pa.Field, pa.Array]]
+"""Physical columns with their field ids."""
 
 
 @dataclass(slots=True)
@@ -80,14 +83,12 @@ class Fit:
         """Whether everything had its column."""
         return not (self.wishes or self.widen or self.wide or self.typed)
 
-    def place(self, node: Node, names: Mapping[Key, str]) -> tuple[list[tuple[pa.Field, pa.Array]], Meta]:
+    def place(self, node: Node, names: Mapping[Key, str]) -> tuple[Placed, Meta]:
         """The physical columns of a record table's rows, and what the envelope keeps of them."""
         return self._members(node, None, names)
 
-    def _members(
-        self, node: Node, parent: int | None, names: Mapping[Key, str]
-    ) -> tuple[list[tuple[pa.Field, pa.Array]], Meta]:
-        columns: list[tuple[pa.Field, pa.Array]] = []
+    def _members(self, node: Node, parent: int | None, names: Mapping[Key, str]) -> tuple[Placed, Meta]:
+        columns: Placed = []
         members: list[Meta] = []
         for key, child in zip(node.keys, node.children, strict=True):
             known_as = self._named(parent, key, names[key]) if key in names else key_text(key)
@@ -110,9 +111,7 @@ class Fit:
         before = self._known.get((parent, place))
         return place if (parent, own) not in self._known and before is not None and before.name == name else own
 
-    def _column(
-        self, node: Node, parent: int | None, key: str, name: str
-    ) -> tuple[list[tuple[pa.Field, pa.Array]], Meta]:
+    def _column(self, node: Node, parent: int | None, key: str, name: str) -> tuple[Placed, Meta]:
         """The column of one node and, where values do not fit it, its sibling."""
         odd = None
         if node.odd is not None:
@@ -121,7 +120,7 @@ class Fit:
         # Containers without any typed value say nothing of their column's type yet.
         hollow = natural == "JSON" and node.kind in ("struct", "list")
         column = self._find(parent, key, name, "NULL" if hollow else natural)
-        placed: tuple[pa.Field, pa.Array] | None = None
+        columns: Placed = []
         meta: Meta = {"t": "null"}
         if natural != "NULL":
             if column.type == "VARCHAR" and node.kind == "time" and odd is not None:
@@ -135,16 +134,15 @@ class Fit:
             if result is None:
                 odd = _merge(render.texts(node), odd)
             else:
-                placed, meta = result
-        columns = [placed] if placed is not None else []
+                columns, meta = result
         if odd is not None:
             sibling = self._find(parent, key + SIBLING, f"{name}__json", "JSON")
             meta["x"] = sibling.field_id
             columns.append((_field(sibling, pa.string()), odd))
         return columns, meta
 
-    def _store(self, node: Node, column: Column) -> tuple[tuple[pa.Field, pa.Array], Meta] | None:
-        """The node in its own column; None where the column's type cannot hold it."""
+    def _store(self, node: Node, column: Column) -> tuple[Placed, Meta] | None:
+        """The node in its own column, units beside its decimals in another; None where the type cannot hold it."""
         target: SqlType = column.type if column.type != "NULL" else _natural(node)
         meta: Meta = {"t": node.kind, "f": column.field_id}
         if node.overrides:
@@ -158,37 +156,36 @@ class Fit:
                     return None
                 mask = None if node.valid is None else pa.array(~node.valid)
                 array = pa.StructArray.from_arrays([a for _, a in members], fields=[f for f, _ in members], mask=mask)
-                return (_field(column, array.type), array), meta | inner
+                return [(_field(column, array.type), array)], meta | inner
             case "int", "BIGINT" | "DOUBLE":
                 if _magnitude(node.array) > numbers.EXACT:
                     if target == "DOUBLE":
                         return None
                     if not column.wide:
                         self.wide.add(column.field_id)
-                return (_field(column, pa.int64()), node.array), meta
+                return [(_field(column, pa.int64()), node.array)], meta
             case "float", "BIGINT" | "DOUBLE":
                 if target == "BIGINT":
                     if column.wide:
                         return None
                     self.widen.add(column.field_id)
-                array = self._floats(node, meta)
-                return (_field(column, array.type), array), meta
+                return self._floats(node, column, meta), meta
             case "time", "VARCHAR":
                 assert node.format is not None
                 meta["t"] = "str"
-                return (_field(column, pa.string()), times.render(node.array, node.format)), meta
+                return [(_field(column, pa.string()), times.render(node.array, node.format))], meta
             case "time", _ if target == _natural(node):
                 assert node.format is not None
                 meta["m"] = node.format.to_json()
                 array = _coarse(node.array)
-                return (_field(column, array.type), array), meta
+                return [(_field(column, array.type), array)], meta
             case ("bool", "BOOLEAN") | ("str", "VARCHAR"):
-                return (_field(column, node.array.type), node.array), meta
+                return [(_field(column, node.array.type), node.array)], meta
             case _, "JSON":
-                return (_field(column, pa.string()), render.texts(node)), {"t": "json", "f": column.field_id}
+                return [(_field(column, pa.string()), render.texts(node))], {"t": "json", "f": column.field_id}
         return None
 
-    def _list(self, node: Node, column: Column, meta: Meta) -> tuple[tuple[pa.Field, pa.Array], Meta] | None:
+    def _list(self, node: Node, column: Column, meta: Meta) -> tuple[Placed, Meta] | None:
         assert node.offsets is not None and node.child is not None
         natural = _natural(node.child)
         if natural == "NULL" or node.child.odd is not None:
@@ -200,28 +197,47 @@ class Fit:
         stored = self._store(node.child, element)
         if stored is None:
             return None
-        (inner_field, inner), inner_meta = stored
+        [(inner_field, inner)], inner_meta = stored
         mask = None if node.valid is None else pa.array(~node.valid)
         array = pa.ListArray.from_arrays(pa.array(node.offsets), inner, type=pa.list_(inner_field), mask=mask)
-        return (_field(column, array.type), array), {**meta, "e": inner_meta}
+        return [(_field(column, array.type), array)], {**meta, "e": inner_meta}
 
-    def _floats(self, node: Node, meta: Meta) -> pa.Array:
+    def _floats(self, node: Node, column: Column, meta: Meta) -> Placed:
         array = node.array
         values = numbers.doubles(array)
         if node.ints is not None:
             meta["n"] = self._blob(np.packbits(node.ints).tobytes())
+        plain: Placed = [(_field(column, array.type), array)]
         if not self.decimals:
-            return array
+            return plain
         zeros = numbers.negative_zeros(values)
         if len(zeros) > max(8, MAX_NEGATIVE_ZEROS * len(values)):
-            return array
+            return plain
         found = numbers.decimals(values)
-        if found is None:
-            return array
-        scale, whole = found
+        if found is not None:
+            made = decimals_of(found[1], found[0], array)
+            placed: Placed = [(_field(column, made.type), made)]
+        else:
+            parted = self._beside_decimals(column, array, values)
+            if parted is None:
+                return plain
+            placed = parted
+            meta["u"] = parquet.field_id(placed[1][0])
         if len(zeros):
             meta["z"] = self._blob(np.asarray(zeros, np.int32).tobytes())
-        return decimals_of(whole, scale, array)
+        return placed
+
+    def _beside_decimals(self, column: Column, array: pa.Array, values: numbers.Floats) -> Placed | None:
+        """A column at the top as decimals, and the units beside them; None where that does not pay."""
+        found = near.parted(values) if column.parent is None else None
+        if found is None:
+            return None
+        decimals = decimals_of(found.whole, found.scale, array)
+        units = pa.array(found.ulps, mask=array.is_null().to_numpy(zero_copy_only=False) if array.null_count else None)
+        if not near.pays(array, decimals, units, found, (self.table.key, column.key)):
+            return None
+        sibling = self._find(None, column.key + ULPS, f"{column.name}__ulps", "BIGINT")
+        return [(_field(column, decimals.type), decimals), (_field(sibling, pa.int64()), units)]
 
     def _find(self, parent: int | None, key: str, name: str, wanted: SqlType) -> Column:
         """The catalog's column; where it has none, a wish for it under a negative id."""
@@ -286,6 +302,8 @@ def _read_kind(meta: Meta, columns: Mapping[int, pa.Array], n: int, blobs: Seque
         array = integers_of(array)
     elif kind == "float":
         array = doubles_of(array)
+        if "u" in meta:
+            array = near.doubles(array, columns[meta["u"]])
         if "d" in meta:
             node.digits = (meta["d"][0], meta["d"][1])
         if "q" in meta:

@@ -4,6 +4,7 @@ counts it: as the largest."""
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -11,9 +12,10 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from lakestore import parquet
-from lakestore.codec import amounts, amounts_older, bits, pack, sums
+from lakestore.codec import amounts, amounts_older, bits, near, pack, sums
 from lakestore.codec.amounts import Amounts, Column, Whole
-from lakestore.model import LakeTable
+from lakestore.codec.fit import doubles_of
+from lakestore.model import ULPS, LakeTable
 
 SCHEMA: Final = pa.schema(
     {
@@ -52,13 +54,35 @@ def by_table(parts: Iterable[Part]) -> list[tuple[LakeTable, list[pack.Rows]]]:
     """The parts of each lake table of a result together."""
     tables: dict[str, tuple[LakeTable, list[pack.Rows]]] = {}
     for table, rows in parts:
-        tables.setdefault(table.name, (table, []))[1].append(rows)
+        tables.setdefault(table.name, (table, []))[1].append(_joined(table, rows))
     return list(tables.values())
+
+
+def _joined(table: LakeTable, rows: pack.Rows) -> pack.Rows:
+    """The rows with the doubles that stand as decimals and units beside them."""
+    units = {column.key.removesuffix(ULPS): column.field_id for column in table.columns if column.is_ulps}
+    if not units:
+        return rows
+    held = {parquet.field_id(item): array for item, array in rows.columns}
+    beside = {
+        column.field_id: held[units[column.key]]
+        for column in table.columns
+        if column.parent is None and units.get(column.key) in held
+    }
+    columns = [
+        (item, near.doubles(doubles_of(array), beside[own]) if (own := parquet.field_id(item)) in beside else array)
+        for item, array in rows.columns
+    ]
+    return replace(rows, columns=columns)
 
 
 def numbers(table: LakeTable) -> frozenset[int]:
     """The field ids of the columns of numbers at the top of a lake table."""
-    return frozenset(column.field_id for column in table.columns if column.parent is None and column.type in _NUMBERS)
+    return frozenset(
+        column.field_id
+        for column in table.columns
+        if column.parent is None and column.type in _NUMBERS and not column.is_ulps
+    )
 
 
 def merged(parts: Sequence[pack.Rows], wanted: Collection[int]) -> tuple[int, list[tuple[int, pa.Array]]]:

@@ -242,7 +242,8 @@ def _names(snapshot: Snapshot) -> list[str]:
 def _columns(snapshot: Snapshot) -> dict[str, list[str]]:
     columns = {name: schema.names for name, schema in _FROM_CATALOG.items()}
     for name, table in _record_tables(snapshot):
-        columns[name] = [*_OWN, *(column.name for column in children(table.columns).get(None, ()))]
+        own = children(table.columns).get(None, ())
+        columns[name] = [*_OWN, *(column.name for column in own if not column.is_ulps)]
     return columns
 
 

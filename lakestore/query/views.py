@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from lakestore.model import TASK_ID_FIELD, LakeTable, LiveFile
+from lakestore.model import TASK_ID_FIELD, ULPS, LakeTable, LiveFile
 from lakestore.query.sqltypes import children, identifier, sql_type, text
 
 # What follows the strategy in a path: "/run_date=YYYY-MM-DD/", 36 characters of UUID, ".parquet". Counting from the
@@ -38,7 +38,12 @@ def view_sql(table: LakeTable, files: Sequence[LiveFile], root: Path, named: Col
         named: names, in small letters, of the columns that the view must show; fewer are sooner bound.
     """
     nested = children(table.columns)
-    columns = [column for column in nested.get(None, ()) if named is None or column.name.lower() in named]
+    columns = [
+        column
+        for column in nested.get(None, ())
+        if not column.is_ulps and (named is None or column.name.lower() in named)
+    ]
+    units = {column.key.removesuffix(ULPS): column for column in nested.get(None, ()) if column.is_ulps}
     if not files:
         typed = [f"CAST(NULL AS {sql_type(c, nested)}) AS {identifier(c.name)}" for c in columns]
         own = "CAST(NULL AS VARCHAR) AS task_id, CAST(NULL AS VARCHAR) AS strategy, CAST(NULL AS DATE) AS run_date"
@@ -56,8 +61,15 @@ def view_sql(table: LakeTable, files: Sequence[LiveFile], root: Path, named: Col
             shown.append(f"NULL AS {name}")
             continue
         stored.append((column.field_id, column.name, sql_type(column, nested)))
-        # The idle IF keeps comparisons out of the files: there DuckDB 1.5 rounds the constant to the column's scale.
-        shown.append(f"if({name} IS NULL, NULL, {name}) AS {name}" if column.type == "DOUBLE" else name)
+        beside = units.get(column.key)
+        if column.type != "DOUBLE":
+            shown.append(name)
+        elif beside is None:
+            # The idle IF keeps comparisons out of the files: there DuckDB 1.5 rounds the constant to their scale.
+            shown.append(f"if({name} IS NULL, NULL, {name}) AS {name}")
+        else:
+            stored.append((beside.field_id, beside.name, sql_type(beside, nested)))
+            shown.append(f"{joined(name, identifier(beside.name))} AS {name}")
 
     clean = [file.path for file in files if not file.dead]
     dirty = [file for file in files if file.dead]
@@ -72,6 +84,11 @@ def view_sql(table: LakeTable, files: Sequence[LiveFile], root: Path, named: Col
             f"(FROM ({_dead_rows(base, dirty)}) AS dead WHERE dead.path = f.filename AND dead.task_id = f.task_id)"
         )
     return " UNION ALL ".join(selects)
+
+
+def joined(decimal: str, ulps: str) -> str:
+    """`codec.near.joined` in SQL; files where the doubles themselves stand have no units."""
+    return f"if({ulps} IS NULL, {decimal}, {decimal} + {ulps} * ({decimal} - nextafter({decimal}, 0.0::DOUBLE)))"
 
 
 def _partition(prefix: str) -> tuple[tuple[str, str], tuple[str, str]]:

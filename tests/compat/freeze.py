@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 import shutil
 import sys
 import tempfile
@@ -48,6 +49,8 @@ def _fill(lake: Lake) -> None:
     lake.save(gzip.decompress(example.read_bytes()), task_id="freqtrade", created_at=_AT)
     lake.save(generate.typical(600, 1).text, task_id="typical")
     lake.save(_odd(), task_id="odd", strategy="a=b/策略", created_at=_AT)
+    beside = [{"n": n, "x": 100 + n / 8 + (n % 3 - 1) * math.ulp(100 + n / 8)} for n in range(400)]
+    lake.save({"strategy": "s", "averages": beside}, task_id="beside", created_at=_AT)
     table = pa.table(
         {
             "at": pa.array([_AT, None, _AT], pa.timestamp("us", "UTC")),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 from collections.abc import Callable
 from random import Random
 from typing import Any
@@ -291,6 +292,23 @@ def _table(root: list[Tree], rnd: Random, donor: Tree) -> None:
     root[0].members.append([rnd.choice(("signals", "trades", "results", "a b", key(rnd))), _thawed(made)])
 
 
+def _long(root: list[Tree], rnd: Random, donor: Tree) -> None:
+    """A table of many rows, its doubles moved by a few units in the last place, as averages and running sums are."""
+    tables = _rows_of(root)
+    if not tables:
+        return
+    rows = rnd.choice(tables)
+    most, step = rnd.choice((1, 4, 300)), rnd.choice((0.0, 0.01, 0.25))
+    grown = [copy.deepcopy(row) for row in rows * (1 + 80 // len(rows))]
+    for place, row in enumerate(grown):
+        for member in row.members if isinstance(row, _Box) else ():
+            if isinstance(member[1], Raw) and "." in member[1].token:
+                decimal = float(member[1].token) + round(place * step, 2)
+                if math.isfinite(decimal):
+                    member[1] = Raw(repr(decimal + rnd.randint(-most, most) * math.ulp(decimal)))
+    rows[:] = grown
+
+
 def _row(root: list[Tree], rnd: Random, donor: Tree) -> None:
     """A row twice, gone, moved, or something that is no row."""
     lists = [container[at] for container, at in _places(root, []) if isinstance(container[at], list) and container[at]]
@@ -338,4 +356,4 @@ def _wrap(root: list[Tree], rnd: Random, donor: Tree) -> None:
         container[at] = [container[at]] if rnd.random() < 0.5 else _Box([[key(rnd), container[at]]])
 
 
-_CHANGES = tuple(map(_with, (_replace, _graft, _column, _column, _column, _table, _row, _member, _wrap)))
+_CHANGES = tuple(map(_with, (_replace, _graft, _column, _column, _column, _table, _long, _row, _member, _wrap)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import importlib.util
 import json
+import math
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -14,6 +15,8 @@ from typing import Any
 import duckdb
 import pandas as pd
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import lakestore
@@ -24,6 +27,9 @@ from tests.other_tools import canonical
 ROOT = Path(__file__).parents[2]
 _OWN = ("_pos", "strategy", "run_date", "filename")
 """Own columns that only some files have, or that come from the path."""
+
+ULPS = "__ulps"
+"""Follows the name of a column of decimals: the units in the last place that are missing to its doubles."""
 
 Reader = Callable[[list[str]], list[list[dict[str, Any]]]]
 """The rows of each file."""
@@ -44,10 +50,23 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
         for signals in (1, 100, 20_000):
             opened.save(typical(signals, signals).text)
         opened.save({"strategy": "odd=a/b", "rows": awkward * 40}, task_id="awkward")
+        for places in (2, 5):
+            beside = [{"n": n, "x": averages(places)[n] if n % 9 else None} for n in range(300)]
+            opened.save({"strategy": "s", "averages": beside}, task_id=f"averages-{places}")
         opened.save_many([Item(document=typical(40, 1_000 + seed).value) for seed in range(10)])
         done = list(maintenance.compact(opened, table="equity_curve", partition="month"))
         assert any(one.into for one in done) and not any(one.problem for one in done)
         yield opened
+
+
+def averages(places: int) -> list[float]:
+    """Averages of five prices, as a running sum makes them: each a few units in the last place beside a decimal."""
+    prices = [round(100 + 3 * math.sin(n / 7) + (n * n) % 5 / 10, places) for n in range(305)]
+    made, total = [], sum(prices[:5])
+    for new, old in zip(prices[5:], prices, strict=False):
+        total += new - old
+        made.append(total / 5)
+    return made
 
 
 def by_duckdb(paths: list[str]) -> list[list[dict[str, Any]]]:
@@ -91,14 +110,44 @@ def by_spark(paths: list[str]) -> list[list[dict[str, Any]]]:
 @pytest.mark.parametrize("read", [by_duckdb, by_pandas, by_polars, by_spark])
 def test_another_tool_sees_the_rows_that_sql_shows(lake: Lake, read: Reader) -> None:
     tables = sorted({file.table for file in lake.files()} - {layout.RESULTS})
-    assert {"trades", "signals", "equity_curve", "rows"} <= set(tables)
+    assert {"trades", "signals", "equity_curve", "rows", "averages"} <= set(tables)
     paths = {table: [str(lake.root / file.path) for file in lake.files(table)] for table in tables}
     found = iter(read([path for table in tables for path in paths[table]]))
     for table in tables:
-        seen = [_row(row) for _ in paths[table] for row in next(found)]
+        seen = [_row(completed(row)) for _ in paths[table] for row in next(found)]
         shown = lake.sql(f'SELECT * FROM "{table}"').to_arrow_table()
         expected = [_row(row) for row in shown.to_pylist()]
         assert sorted(seen) == sorted(expected), table
+
+
+def completed(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of a file with the doubles that stand as a decimal of their first digits and the units beside it."""
+    made = dict(row)
+    for name in [name for name in row if name.endswith(ULPS)]:
+        units, decimal = made.pop(name), row[name.removesuffix(ULPS)]
+        if units is not None:
+            value = float(decimal)
+            joined = value + units * (value - math.nextafter(value, 0.0))
+            assert math.isclose(value, joined, rel_tol=1e-12)
+            made[name.removesuffix(ULPS)] = joined
+    return made
+
+
+def test_files_say_by_a_column_of_its_own_where_doubles_are_more_than_their_decimals(lake: Lake) -> None:
+    for file in lake.files("averages"):
+        schema = pq.read_schema(lake.root / file.path)
+        assert pa.types.is_decimal(schema.field("x").type) and schema.field("x__ulps").type == pa.int64()
+    shown = lake.sql("SELECT * FROM averages ORDER BY task_id, n")
+    assert shown.columns == ["task_id", "strategy", "run_date", "n", "x"]
+    expected = [averages(places)[n] if n % 9 else None for places in (2, 5) for n in range(300)]
+    assert [row[-1] for row in shown.fetchall()] == expected
+    statistics = (
+        "SELECT column_name, list(sum ORDER BY task_id) FROM run_stats WHERE table_name = 'averages' GROUP BY 1"
+    )
+    sums = dict(lake.sql(statistics).fetchall())
+    halves = expected[:300], expected[300:]
+    exact = [math.fsum(value for value in half if value is not None) for half in halves]
+    assert sums == {"n": [sum(range(300))] * 2, "x": exact}
 
 
 def _row(row: dict[str, Any]) -> str:

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lakestore.codec import decode, text
-from tests.schemas import MemorySchema, store
+from tests.schemas import MemorySchema, store, units_beside
 from tests.strategies import documents, records, texts
 
 relaxed = settings(
@@ -48,6 +48,16 @@ def test_what_one_document_holds_never_changes_another(sources: list[bytes], dec
     schema = MemorySchema()
     stored = [store(source, schema, decimals=decimals) for source in sources]
     assert [each.text() for each in stored] == sources
+
+
+@relaxed
+@given(st.lists(st.tuples(texts(), st.booleans()), min_size=1, max_size=4))
+def test_doubles_beside_decimals_come_back_from_columns_that_have_units_or_not(given: list[tuple[bytes, bool]]) -> None:
+    schema = MemorySchema()
+    for source, wherever in given:
+        with units_beside(wherever):
+            stored = store(source, schema)
+        assert stored.text() == source
 
 
 @relaxed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from typing import Any
 
 import pyarrow as pa
@@ -14,8 +15,8 @@ from lakestore import parquet
 from lakestore.codec import decode, encode, pack, text
 from lakestore.codec.draft import read
 from lakestore.codec.envelope import Envelope, StoredRegion
-from tests.schemas import MemorySchema
-from tests.strategies import records, texts
+from tests.schemas import MemorySchema, units_beside
+from tests.strategies import beside_decimals, floats, records, texts
 
 relaxed = settings(
     deadline=None,
@@ -24,14 +25,18 @@ relaxed = settings(
 )
 
 
-def shared(sources: Sequence[bytes], decimals: bool) -> list[bytes]:
-    """The texts that come back from files which hold the rows of all documents."""
+def shared(sources: Sequence[bytes], decimals: bool, units: Sequence[bool] = ()) -> list[bytes]:
+    """The texts that come back from files which hold the rows of all documents.
+
+    Args:
+        units: which documents have units beside decimals wherever that can be.
+    """
     schema = MemorySchema()
     drafts = [read(source, "it", None) for source in sources]
-    made = [
-        encode.encode(draft, schema, task_id=f"t{place}", strategy="s", decimals=decimals, files=False)
-        for place, draft in enumerate(drafts)
-    ]
+    made = []
+    for place, (draft, wherever) in enumerate(zip_longest(drafts, units, fillvalue=False)):
+        with units_beside(wherever):
+            made.append(encode.encode(draft, schema, task_id=f"t{place}", strategy="s", decimals=decimals, files=False))
     groups: dict[tuple[str, str], list[tuple[int, encode.Part]]] = {}
     for place, encoded in enumerate(made):
         for part in encoded.parts:
@@ -68,6 +73,15 @@ def test_long_tables_of_one_name_share_a_file(tables: list[list[dict[str, Any]]]
     """Columns of one name and other types: decimals of several scales, integers, doubles, structs of other members."""
     sources = [text.serialise({"rows": rows * times}) for rows in tables]
     assert shared(sources, True) == sources
+
+
+@relaxed
+@given(st.lists(st.tuples(st.lists(beside_decimals() | floats(), min_size=1), st.booleans()), min_size=2, max_size=5))
+def test_columns_with_and_without_units_share_a_file(columns: list[tuple[list[float], bool]]) -> None:
+    sources = [
+        text.serialise({"rows": [{"x": value, "n": place} for place, value in enumerate(c)]}) for c, _ in columns
+    ]
+    assert shared(sources, True, [units for _, units in columns]) == sources
 
 
 def number_lists() -> st.SearchStrategy[list[Any]]:

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 import lakestore
 from lakestore import Lake
 from lakestore.model import Column
+from tests.schemas import units_beside
 from tests.strategies import records
 
 relaxed = settings(
@@ -203,7 +204,7 @@ class Run:
     def check_columns(self) -> None:
         """Aggregates of each column that has values of its own type."""
         for column in self.columns:
-            if column.parent is not None or column.key.endswith("#json"):
+            if column.parent is not None or column.key.endswith(("#json", "#ulps")):
                 continue
             key, name = json.loads(column.key), quoted(column.name)
             values = [row.get(key) for row in self.rows]
@@ -255,9 +256,10 @@ def test_sql_over_the_lake_equals_python_over_the_json(tmp_path: Path, dsn: str)
     with lakestore.open(tmp_path / "lake", dsn=dsn) as lake:
 
         @relaxed
-        @given(st.lists(records(), min_size=1, max_size=5))
-        def check(documents: list[list[Row]]) -> None:
-            run = Run(lake, next(numbers), documents)
+        @given(st.lists(records(), min_size=1, max_size=5), st.booleans())
+        def check(documents: list[list[Row]], units: bool) -> None:
+            with units_beside(units):
+                run = Run(lake, next(numbers), documents)
             if run.columns:
                 run.check_rows()
                 run.check_columns()
@@ -284,7 +286,7 @@ def test_rows_of_many_documents_group_and_filter_as_python_does(tmp_path: Path, 
             run = Run(lake, next(numbers), documents)
             run.check_rows()
             run.check_columns()
-            kinds = {json.loads(c.key): c.type for c in run.columns if not c.key.endswith("#json")}
+            kinds = {json.loads(c.key): c.type for c in run.columns if not c.key.endswith(("#json", "#ulps"))}
             expected: dict[tuple[str, str], list[Any]] = {}
             for place, rows in enumerate(documents):
                 for each in rows:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import duckdb
@@ -59,6 +60,17 @@ def test_tables_name_columns_types_and_keys(call: Call, lake: Path) -> None:
     assert rows["trades", "pair"]["key"] == '"pair"'
     assert rows["trades", "pnl"]["type"] == "DOUBLE"
     assert rows["trades", "tags"]["type"] == "VARCHAR[]"
+
+
+def test_units_beside_decimals_are_no_column_of_their_own(call: Call, lake: Path, tmp_path: Path) -> None:
+    prices = [math.nextafter(100 + n / 8, n % 3 * 100) for n in range(300)]
+    (tmp_path / "run.json").write_text(json.dumps({"prices": [{"n": n, "x": x} for n, x in enumerate(prices)]}))
+    assert call("save", str(tmp_path / "run.json"), "--strategy", "s").code == 0
+    columns = [row["column"] for row in call("tables", "--format", "json").json() if row["table"] == "prices"]
+    told = call("inspect", str(tmp_path / "run.json")).out
+    assert columns == ["n", "x"] and "ulps" not in told
+    assert [row["x"] for row in call("sql", "FROM prices ORDER BY n", "--format", "json").json()] == prices
+    assert call("sql", "SELECT x__ulps FROM prices").code == 3
 
 
 def test_files_are_absolute_and_other_tools_read_them(call: Call, lake: Path) -> None:
