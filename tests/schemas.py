@@ -19,7 +19,7 @@ __all__ = ["MemorySchema", "Stored", "store", "units_beside"]
 
 @contextmanager
 def units_beside(wherever: bool = True) -> Iterator[None]:
-    """Doubles are kept as decimals and units beside them wherever they can be, also in few rows where it does not pay."""
+    """Doubles are kept as decimals and units beside them wherever they can be, also where it does not pay."""
     if not wherever:
         yield
         return

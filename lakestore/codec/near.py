@@ -1,8 +1,8 @@
 """Doubles beside decimals, as a decimal and the units in the last place that are missing to the double.
 
 `0.07708998999999998` is no decimal of a few digits but one unit beside one: what pandas' quick parser makes of the text
-`0.07708999` (one value in five), what running sums make of an average or of an equity. As a double it takes six bytes, as
-decimal and units two to four.
+`0.07708999` (one value in five), what running sums make of an average or of an equity. As a double it takes six bytes,
+as decimal and units two to four.
 """
 
 from __future__ import annotations
