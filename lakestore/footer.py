@@ -126,7 +126,8 @@ def _pages(source: memoryview, meta: Struct, again: Pages | None, codec: pa.Code
             rows = details[1][1]
             other = again(details[_DATA_ENCODING][1], first_row, rows) if again is not None else None
             first_row += rows
-            if other is not None:
+            # What suited the file before may not suit this one.
+            if other is not None and len(other[0]) < len(body):
                 body, length = other
                 header[_PAGE_SIZE] = thrift.I32, length
         else:

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
-from lakestore import parquet, thrift
+from lakestore import delta, parquet, thrift
 from lakestore.footer import trimmed
 
 _START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -150,3 +151,19 @@ def test_a_thrift_struct_of_every_type_is_read_and_written_the_same() -> None:
     assert thrift.read(written) == (value, len(written))
     with pytest.raises(ValueError, match="type 14"):
         thrift.read(b"\x1e\x00")
+
+
+def test_a_page_in_another_form_is_put_in_only_where_it_is_smaller() -> None:
+    # In whole bytes each difference takes two, in bits nine: noise that zstd cannot undo.
+    noise = np.cumsum(np.random.default_rng(1).integers(0, 2**9, 2_000))
+    data = _written(pa.table({"x": pa.array(noise)}), column_encoding={"x": "DELTA_BINARY_PACKED"})
+    made = []
+
+    def again(used: int, first: int, rows: int) -> tuple[bytes, int] | None:
+        page = delta.packed(noise[first : first + rows], 64)
+        assert page is not None
+        made.append(pa.Codec("zstd").compress(page, asbytes=True))
+        return made[-1], len(page)
+
+    assert trimmed(data, repacked={"x": lambda first, rows: again}).equals(trimmed(data))
+    assert len(made) == 1
