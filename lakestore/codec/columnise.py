@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from itertools import chain
+from struct import pack
 from typing import Any
 
 import numpy as np
@@ -149,7 +150,7 @@ def _one_kind(node: Node, values: Sequence[Any]) -> Node:
 
 def _floats(values: Sequence[Any], nulls: bool) -> pa.Array:
     if not nulls:
-        return pa.array(np.fromiter(values, np.float64, len(values)))
+        return pa.array(np.frombuffer(pack(f"{len(values)}d", *values)))
     # from_pandas=False: NaN is a value, only None is null.
     return pa.array(values, pa.float64(), from_pandas=False)
 
@@ -167,7 +168,9 @@ def _struct(values: Sequence[Any], nulls: bool, depth: int) -> Node | None:
     present = [value for value in values if value is not None] if nulls else values
     first = list(present[0])
     if depth < MAX_DEPTH and not nulls and 0 < len(first) <= MAX_KEYS and all(map(first.__eq__, map(list, present))):
-        return struct(first, list(zip(*map(dict.values, values), strict=True)), n, depth)
+        # Row by row, as the values lie in memory.
+        flat = list(chain.from_iterable(map(dict.values, values)))
+        return struct(first, [flat[place :: len(first)] for place in range(len(first))], n, depth)
     orders: dict[tuple[str, ...], int] = {}
     ids = [orders.setdefault(tuple(value), len(orders)) for value in present]
     if len(orders) > MAX_SHAPES or depth >= MAX_DEPTH:
