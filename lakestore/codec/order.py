@@ -27,6 +27,8 @@ _GAIN = 0.5
 """Bits a row that must be saved beyond the cost of `_pos` for a try."""
 _TIES = 0.5
 """Share of rows with the value of the row before, up to which rows are found again by a column."""
+_FIRST = 64
+"""Rows that mostly show already that a column does not only go up."""
 _FEW = 256
 """Rows a symbol and result below which every other symbol runs backwards: jumps cost more than steps of both signs."""
 
@@ -52,10 +54,10 @@ def rising(columns: Columns, counts: Sequence[int]) -> tuple[int, Order] | None:
         if not _is_number(array.type) or array.null_count:
             continue
         numbers = numbers_of(array)
+        if _falls(numbers[:_FIRST], first) or _falls(numbers, first):
+            continue
         new = first.copy()
         new[1:] |= numbers[1:] > numbers[:-1]
-        if ((numbers[1:] < numbers[:-1]) & ~first[1:]).any():
-            continue
         equal = rows - int(new.sum())
         if equal < least or (best is None and equal <= least):
             best, least = (place, new), equal
@@ -65,6 +67,11 @@ def rising(columns: Columns, counts: Sequence[int]) -> tuple[int, Order] | None:
     begun = np.maximum.accumulate(np.where(new, np.arange(rows), 0))
     places = np.arange(rows) - begun
     return (place, places) if places.max(initial=0) < ties.MOST else None
+
+
+def _falls(numbers: npt.NDArray[np.int64], first: npt.NDArray[np.bool_]) -> bool:
+    """Whether a number is below the one before it in the same result, given where results begin."""
+    return bool(((numbers[1:] < numbers[:-1]) & ~first[1 : len(numbers)]).any())
 
 
 def proposed(columns: Columns, counts: Sequence[int], places: Order | None = None) -> int | None:
