@@ -23,19 +23,16 @@ def read(data: bytes | memoryview, at: int = 0) -> tuple[Struct, int]:
     """
     found: Struct = {}
     field = 0
-    while True:
-        head = data[at]
+    while head := data[at]:
         at += 1
-        if head == 0:
-            return found, at
-        kind = head & 15
-        if head >> 4:
+        if head > 15:
             field += head >> 4
         else:
-            raw, at = varint.read(data, at)
-            field = raw >> 1 ^ -(raw & 1)
+            field, at = _value(data, at, I16)
+        kind = head & 15
         value, at = _value(data, at, kind)
         found[field] = kind, value
+    return found, at + 1
 
 
 def write(value: Struct) -> bytes:
@@ -46,7 +43,11 @@ def write(value: Struct) -> bytes:
 
 
 def _value(data: bytes | memoryview, at: int, kind: int) -> tuple[Any, int]:
-    if kind in (I16, I32, I64):
+    if I16 <= kind <= I64:
+        raw = data[at]
+        # Most take one byte.
+        if raw < 128:
+            return raw >> 1 ^ -(raw & 1), at + 1
         raw, at = varint.read(data, at)
         return raw >> 1 ^ -(raw & 1), at
     if kind == STRUCT:
@@ -54,7 +55,7 @@ def _value(data: bytes | memoryview, at: int, kind: int) -> tuple[Any, int]:
     if kind == BINARY:
         size, at = varint.read(data, at)
         return data[at : at + size], at + size
-    if kind in (LIST, SET):
+    if kind == LIST or kind == SET:
         head = data[at]
         at += 1
         size, inner = head >> 4, head & 15
@@ -63,10 +64,10 @@ def _value(data: bytes | memoryview, at: int, kind: int) -> tuple[Any, int]:
         items = []
         for _ in range(size):
             # Inside a list a bool is a byte, elsewhere its type.
-            item, at = (data[at] == TRUE, at + 1) if inner in (TRUE, FALSE) else _value(data, at, inner)
+            item, at = (data[at] == TRUE, at + 1) if TRUE <= inner <= FALSE else _value(data, at, inner)
             items.append(item)
         return (inner, items), at
-    if kind in (TRUE, FALSE):
+    if kind == TRUE or kind == FALSE:
         return kind == TRUE, at
     if kind == BYTE:
         return data[at], at + 1
@@ -89,14 +90,17 @@ def _write_struct(value: Struct, out: bytearray) -> None:
 
 
 def _write_value(value: Any, kind: int, out: bytearray) -> None:
-    if kind in (I16, I32, I64):
-        varint.write(varint.zigzag(value), out)
+    if I16 <= kind <= I64:
+        if 0 <= value < 64:
+            out.append(value << 1)
+        else:
+            varint.write(varint.zigzag(value), out)
     elif kind == STRUCT:
         _write_struct(value, out)
     elif kind == BINARY:
         varint.write(len(value), out)
         out += value
-    elif kind in (LIST, SET):
+    elif kind == LIST or kind == SET:
         inner, items = value
         if len(items) < 15:
             out.append(len(items) << 4 | inner)
@@ -104,7 +108,7 @@ def _write_value(value: Any, kind: int, out: bytearray) -> None:
             out.append(0xF0 | inner)
             varint.write(len(items), out)
         for item in items:
-            if inner in (TRUE, FALSE):
+            if TRUE <= inner <= FALSE:
                 out.append(TRUE if item else FALSE)
             else:
                 _write_value(item, inner, out)
