@@ -36,13 +36,14 @@ def in_order(column: pa.ChunkedArray, order: pa.Array | None) -> pa.Array:
             places, texts = array.indices, array.dictionary
             if len(texts) == 1 and not places.null_count and not places.to_numpy().any():
                 return pa.repeat(texts[0], len(places))
-            return texts.take(places if order is None else _taken(places, order))
+            return texts.take(places if order is None else taken(places, order))
         column = column.cast(column.type.value_type)
     array = one(column)
-    return array if order is None else _taken(array, order)
+    return array if order is None else taken(array, order)
 
 
-def _taken(array: pa.Array, order: pa.Array) -> pa.Array:
+def taken(array: pa.Array, order: pa.Array) -> pa.Array:
+    """An array's values in an order that is not checked: what made it knows how long the array is."""
     return pc.call_function("array_take", [array, order], _UNCHECKED)
 
 

@@ -19,7 +19,7 @@ from lakestore.beside import Beside
 from lakestore.encodings import MOST, WRITTEN, Choice, choose, levels_of, numbers_of, options_of, pages, thorough
 from lakestore.errors import CorruptFileError
 from lakestore.footer import Repacked, trimmed
-from lakestore.gather import in_order, inverse, one
+from lakestore.gather import in_order, inverse, one, taken
 from lakestore.model import POS_FIELD, TASK_ID_FIELD, Column
 from lakestore.said import field_id as field_id
 from lakestore.seal import sealed
@@ -48,9 +48,13 @@ def task_ids(names: Sequence[str], counts: Sequence[int]) -> tuple[pa.Field, pa.
 def reordered(
     columns: Sequence[tuple[pa.Field, pa.Array]], order: Any, places: pa.Array | None
 ) -> list[tuple[pa.Field, pa.Array]]:
-    """Columns in another order of rows, with the own column `_pos`, if any, that leads back."""
-    taken = pa.array(order)
-    moved = [(item, array.take(taken)) for item, array in columns]
+    """Columns in another order of rows, with the own column `_pos`, if any, that leads back.
+
+    Args:
+        order: each row once; it is not checked.
+    """
+    rows = pa.array(order)
+    moved = [(item, taken(array, rows)) for item, array in columns]
     return moved if places is None else [*moved, (field("_pos", places.type, POS_FIELD), places)]
 
 

@@ -96,7 +96,8 @@ def proposed(columns: Columns, counts: Sequence[int], places: Order | None = Non
     now = sum(min(_packed_bits(values), bound) for values, bound in numeric)
     kept = None if places is None else _dictionary_bits(places[:_SAMPLE])
     gain, chosen = _GAIN, None
-    for place, codes in symbols.items():
+    for place in symbols:
+        codes = sample[place][1].dictionary_encode().indices.to_numpy()
         order = np.lexsort((codes, results))
         then = sum(min(_packed_bits(values[order]), bound) for values, bound in numeric)
         then += _packed_bits(order) if kept is None else kept
@@ -105,15 +106,15 @@ def proposed(columns: Columns, counts: Sequence[int], places: Order | None = Non
     return chosen
 
 
-def groups(columns: Columns) -> dict[int, Order]:
-    """The columns of few texts, by place: for each row of a sample the number of its text."""
-    found: dict[int, Order] = {}
+def groups(columns: Columns) -> list[int]:
+    """The places of the columns of few texts in a sample."""
+    found: list[int] = []
     for place, (_, array) in enumerate(columns):
         # In a column with nulls anywhere the order would not be that of the texts alone.
         if pa.types.is_string(array.type) and not array.null_count:
-            codes = array.slice(0, _SAMPLE).dictionary_encode()
-            if 2 <= len(codes.dictionary) <= min(MAX_GROUPS, len(codes) // 16):
-                found[place] = codes.indices.to_numpy()
+            sample = array.slice(0, _SAMPLE)
+            if 2 <= len(sample.unique()) <= min(MAX_GROUPS, len(sample) // 16):
+                found.append(place)
     return found
 
 

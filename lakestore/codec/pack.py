@@ -185,13 +185,12 @@ def _is_in_footer(counts: Sequence[int]) -> bool:
 
 def _told_in_rows(told: Sequence[bytes], counts: Sequence[int]) -> tuple[pa.Field, pa.Array]:
     """The own column that tells them apart in the first row of each result."""
-    rows: list[bytes | None] = [None] * sum(counts)
-    first = 0
+    others = pa.nulls(max(counts), pa.binary())
+    rows: list[pa.Array] = []
     for own, count in zip(told, counts, strict=True):
-        if own:
-            rows[first] = own
-        first += count
-    return parquet.field(_POS, pa.binary(), POS_FIELD), pa.array(rows, pa.binary())
+        if count:
+            rows += [pa.array([own or None], pa.binary()), others.slice(1, count - 1)]
+    return parquet.field(_POS, pa.binary(), POS_FIELD), pa.concat_arrays(rows)
 
 
 def merged(parts: Sequence[Columns], counts: Sequence[int]) -> list[tuple[pa.Field, pa.Array]]:
