@@ -183,7 +183,7 @@ def in_json_types(value: Any, but: Collection[int] = ()) -> bool:
 def _exponents(text: bytes) -> bool:
     """Whether floats may stand in the text that Python writes otherwise (`1e-05`, `0.00001`)."""
     for pairs in _pairs(text):
-        if (pairs - _ZERO_E <= 9).any() and _EXPONENT.search(text) is not None:
+        if (pairs - _ZERO_E).min() <= 9 and _EXPONENT.search(text) is not None:
             return True
         zeros = pairs == _ZEROS
         places = np.flatnonzero(zeros[1:] & zeros[:-1])
