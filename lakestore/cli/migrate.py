@@ -198,4 +198,5 @@ def _tell(summary: Summary, dry_run: bool) -> None:
     for reason in summary.unmended:
         complain(reason)
     if summary.interrupted or summary.stopped:
-        say(f"stopped with {summary.left:,} files left; the same command goes on with them")
+        left = f"with {summary.left:,} files left; the same command goes on with them"
+        say(f"stopped {left if summary.left else 'when no file was left'}")

@@ -394,6 +394,21 @@ def test_a_run_that_an_error_ends_says_how_far_it_got(lake: Lake, tree: Path, tm
     assert set(run(lake, tree)[1].outcomes().values()) == {"saved"}
 
 
+def test_a_run_stopped_by_its_last_file_leaves_none(lake: Lake, tree: Path, tmp_path: Path, dsn: str) -> None:
+    (tree / "run.json").write_bytes(b"{")
+    for others, left in (
+        (0, "stopped when no file was left\n"),
+        (9, "files left; the same command goes on with them\n"),
+    ):
+        for n in range(others):
+            (tree / f"run-{n}.json").write_bytes(b"{")
+        migrating = lakestore_command(
+            "migrate", "--fail-fast", "--force", "--batch-size", "1", tree, cwd=tmp_path, dsn=dsn
+        )
+        _, err = migrating.communicate(timeout=60)
+        assert migrating.returncode == 1 and err.endswith(left)
+
+
 def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(lake: Lake, tree: Path, tmp_path: Path, dsn: str) -> None:
     for n in range(400):
         (tree / f"run-{n:03}.json").write_bytes(document(n, rows=300))
