@@ -30,7 +30,6 @@ class Figure:
         n: rounds.
         ratio: median over the rounds of what it took beside the base of the case, taken in the same round.
         base: the store that is compared with.
-        warm: the same was done just before; else for the first time in the process.
         note: what has to be known to read it.
     """
 
@@ -43,7 +42,6 @@ class Figure:
     n: int
     ratio: float | None = None
     base: str | None = None
-    warm: bool = True
     note: str = ""
 
 
@@ -82,9 +80,12 @@ class Found:
     def read(cls, path: Path) -> Found:
         """A run that was kept."""
         value = json.loads(path.read_text(encoding="utf-8"))
-        figures = tuple(Figure(**each) for each in value.pop("figures"))
+        figures = value.pop("figures")
+        for each in figures:
+            # In older files; it was true of all of them.
+            each.pop("warm", None)
         reach = tuple(Reach(**each) for each in value.pop("reach"))
-        return cls(figures=figures, reach=reach, **value)
+        return cls(figures=tuple(Figure(**each) for each in figures), reach=reach, **value)
 
     def figure(self, case: str, store: str) -> Figure | None:
         """What a store took for a case."""

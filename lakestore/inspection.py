@@ -14,7 +14,7 @@ from lakestore.codec import encode
 from lakestore.codec.draft import Draft, read
 from lakestore.codec.encode import Encoded
 from lakestore.codec.envelope import Envelope
-from lakestore.codec.known import Known
+from lakestore.codec.known import Profiles
 from lakestore.codec.profile import Path, Profile, Unit
 from lakestore.config import MAX_DOCUMENT
 from lakestore.errors import InvalidInputError
@@ -70,7 +70,7 @@ def inspect(
     document: Any,
     *,
     profile: str | None = None,
-    profiles: Known | None = None,
+    profiles: Profiles | None = None,
     home: Home | None = None,
     now: datetime | None = None,
     max_document: int = MAX_DOCUMENT,

@@ -27,7 +27,7 @@ _NEVER: Final = datetime(1, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class Mark:
     """What stands in the lake's file: the catalog's counter, its next field id, and when it had come so far."""
 
     number: int = 0
@@ -35,7 +35,7 @@ class Seen:
     at: datetime = _NEVER
 
 
-def read(files: Files) -> Seen:
+def read(files: Files) -> Mark:
     """The lake's stamp; a first one where nobody saved yet.
 
     Raises:
@@ -46,12 +46,12 @@ def read(files: Files) -> Seen:
     try:
         text = path.read_text("utf-8")
     except FileNotFoundError:
-        return Seen()
+        return Mark()
     except (OSError, UnicodeDecodeError) as exc:
         raise StorageError(f"cannot read {path}: {exc}") from exc
     try:
         value = json.loads(text)
-        return Seen(int(value["counter"]), int(value["next_field_id"]), datetime.fromisoformat(value["at"]))
+        return Mark(int(value["counter"]), int(value["next_field_id"]), datetime.fromisoformat(value["at"]))
     except (ValueError, KeyError, TypeError) as exc:
         raise CorruptFileError(
             f"{path} is not a lake's stamp ({exc!r}); restore it from a backup, or remove it: "
@@ -64,7 +64,7 @@ class Stamp:
 
     def __init__(self, files: Files, catalog: Catalog, now: Callable[[], datetime]) -> None:
         self._files, self._catalog, self._now = files, catalog, now
-        self._seen = Seen()
+        self._seen = Mark()
 
     def press(self, *, anew: bool = False) -> None:
         """See to it that the lake tells how far its catalog has come.
@@ -107,7 +107,7 @@ class Stamp:
         return abs(self._now() - self._seen.at) < FRESH
 
     def _write(self, number: int, next_field_id: int) -> None:
-        seen = Seen(number, next_field_id, self._now())
+        seen = Mark(number, next_field_id, self._now())
         value = {"counter": number, "next_field_id": next_field_id, "at": seen.at.isoformat()}
         self._files.put(NAME, json.dumps(value).encode(), replace=True)
         self._seen = seen

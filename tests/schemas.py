@@ -13,6 +13,7 @@ from lakestore.codec import decode, encode, near, values
 from lakestore.codec.draft import read
 from lakestore.codec.encode import Encoded
 from lakestore.codec.envelope import Envelope, StoredRegion
+from lakestore.codec.text import written
 
 __all__ = ["MemorySchema", "Stored", "store", "units_beside"]
 
@@ -46,6 +47,11 @@ class Stored:
 
     def text(self) -> bytes:
         return b"".join(decode.pieces(self.envelope, self.fetch, "the test's document"))
+
+
+def serialised(value: Any) -> bytes:
+    """The document that an engine's value is."""
+    return written(value)[0]
 
 
 def store(text: bytes, schema: MemorySchema, *, profile: str | None = None, decimals: bool = True) -> Stored:

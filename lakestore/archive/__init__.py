@@ -1,7 +1,7 @@
 """Old JSON put away: only what the lake was just proved to hold, packed, checked, and only then removed."""
 
-from lakestore.archive.pack import Entry, archive
+from lakestore.archive.pack import ArchiveEntry, archive
 from lakestore.archive.restore import Restored, restore
 from lakestore.archive.tarball import Manifest, Packed, archives, manifest_of
 
-__all__ = ["Entry", "Manifest", "Packed", "Restored", "archive", "archives", "manifest_of", "restore"]
+__all__ = ["ArchiveEntry", "Manifest", "Packed", "Restored", "archive", "archives", "manifest_of", "restore"]

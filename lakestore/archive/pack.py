@@ -25,7 +25,7 @@ _LOCK = ".lock"
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ArchiveEntry:
     """What became of one file: `archived` into which archive, or `kept` for which reason."""
 
     path: str
@@ -44,7 +44,7 @@ def archive(
     dry_run: bool = False,
     keep: bool = False,
     now: Callable[[], datetime] | None = None,
-) -> Iterator[Entry]:
+) -> Iterator[ArchiveEntry]:
     """Pack the files of a tree that the lake holds, one archive for each strategy and month, and remove them.
 
     A file is removed only after each of its documents was read from the lake and found equal, the archive with it was
@@ -86,7 +86,7 @@ class _Run:
     keep: bool
     now: Callable[[], datetime]
 
-    def run(self) -> Iterator[Entry]:
+    def run(self) -> Iterator[ArchiveEntry]:
         if self.dry_run:
             yield from self._all()
             return
@@ -94,19 +94,19 @@ class _Run:
             _remove_leftovers(self.target)
             yield from self._all()
 
-    def _all(self) -> Iterator[Entry]:
+    def _all(self) -> Iterator[ArchiveEntry]:
         groups: dict[tuple[str, str], list[tuple[Found, Known | None]]] = {}
         files = list(find([self.root]))
         known = self.lake.parts().catalog.ledger(0).known([found.path for found in files])
         for found in files:
             if found.refused or found.passed:
-                yield Entry(found.path, "kept", found.refused or found.passed)
+                yield ArchiveEntry(found.path, "kept", found.refused or found.passed)
                 continue
             try:
                 # Only where it belongs; the proof comes right before it is packed.
                 group = self._group(found, known.get(found.path))
             except Unproved as exc:
-                yield Entry(found.path, "kept", str(exc))
+                yield ArchiveEntry(found.path, "kept", str(exc))
                 continue
             groups.setdefault(group, []).append((found, known.get(found.path)))
         for (strategy, month), those in sorted(groups.items()):
@@ -128,7 +128,7 @@ class _Run:
             raise Unproved(NOT_THERE.format(task_id))
         return info.strategy, f"{info.created_at:%Y-%m}"
 
-    def _pack(self, strategy: str, month: str, files: Sequence[tuple[Found, Known | None]]) -> Iterator[Entry]:
+    def _pack(self, strategy: str, month: str, files: Sequence[tuple[Found, Known | None]]) -> Iterator[ArchiveEntry]:
         """Put the files of one archive away; one that is changed meanwhile stays, and the others are packed anew."""
         folder = self.target / layout.encode(strategy)
         name = f"{month}{SUFFIX}"
@@ -145,7 +145,7 @@ class _Run:
                         # Packed by a run that was stopped before it removed the file, or that kept it.
                         entry = self._remove(found, os.lstat(found.path), before)
                     elif self.dry_run:
-                        entry = Entry(found.path, "would archive", None, str(folder / name), proof.seen.size)
+                        entry = ArchiveEntry(found.path, "would archive", None, str(folder / name), proof.seen.size)
                     else:
                         if writer is None:
                             _make_folder(folder)
@@ -154,9 +154,9 @@ class _Run:
                         packed.append((found, _add(writer, found, proof)))
                         continue
                 except (Unproved, FileNotFoundError) as exc:
-                    entry = Entry(found.path, "kept", str(exc) if isinstance(exc, Unproved) else "it is gone")
+                    entry = ArchiveEntry(found.path, "kept", str(exc) if isinstance(exc, Unproved) else "it is gone")
                 except ChangedError:
-                    yield Entry(found.path, "kept", "it was changed while it was packed")
+                    yield ArchiveEntry(found.path, "kept", "it was changed while it was packed")
                     rest = [each for each in files if each[0].path not in told | {found.path}]
                     stack.close()
                     yield from self._pack(strategy, month, rest)
@@ -183,20 +183,20 @@ class _Run:
                 found |= {(packed.path, packed.sha256): path for packed in check(path).files}
         return found
 
-    def _remove(self, found: Found, stat: os.stat_result, archive: Path) -> Entry:
+    def _remove(self, found: Found, stat: os.stat_result, archive: Path) -> ArchiveEntry:
         """Remove a file that is in an archive, if it is still the one that was packed."""
         if self.dry_run or self.keep:
-            return Entry(found.path, "archived", "kept in the tree too", str(archive), stat.st_size)
+            return ArchiveEntry(found.path, "archived", "kept in the tree too", str(archive), stat.st_size)
         try:
             if _same(os.lstat(found.path), stat):
                 os.unlink(found.path)
             else:
-                return Entry(found.path, "kept", "it was changed after it was packed", str(archive))
+                return ArchiveEntry(found.path, "kept", "it was changed after it was packed", str(archive))
         except FileNotFoundError:
             pass
         except OSError as exc:
-            return Entry(found.path, "kept", f"it cannot be removed: {exc.strerror or exc}", str(archive))
-        return Entry(found.path, "archived", None, str(archive), stat.st_size)
+            return ArchiveEntry(found.path, "kept", f"it cannot be removed: {exc.strerror or exc}", str(archive))
+        return ArchiveEntry(found.path, "archived", None, str(archive), stat.st_size)
 
 
 def _first_member(found: Found, limit: int) -> str | None:

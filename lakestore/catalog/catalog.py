@@ -11,9 +11,9 @@ from uuid import UUID
 from lakestore.catalog import columns, commits, reads, schema, skipping, snapshot
 from lakestore.catalog.compaction import Compaction
 from lakestore.catalog.connect import Connection, Connections
-from lakestore.catalog.kept import Kept
 from lakestore.catalog.ledger import Ledger
 from lakestore.catalog.rebuild import Rebuild
+from lakestore.catalog.recent import Recent
 from lakestore.catalog.snapshot import EVERYTHING, Snapshot, Wanted
 from lakestore.catalog.sql import queries
 from lakestore.catalog.upkeep import Upkeep
@@ -60,9 +60,9 @@ class Catalog:
         self.upkeep = Upkeep(connections)
         self.rebuild = Rebuild(connections)
         self.compaction = Compaction(connections)
-        self._known = columns.Known()
+        self._known = columns.KnownTables()
         self._intervals = skipping.Intervals()
-        self._kept = Kept()
+        self._recent = Recent()
 
     @classmethod
     def open(
@@ -261,11 +261,11 @@ class Catalog:
         Raises:
             CatalogError: the catalog cannot be reached.
         """
-        found = self._kept.find(wanted)
+        found = self._recent.find(wanted)
         if found is not None and found[0] == snapshot.version(self._connections):
             return found[1]
         version, made = snapshot.read(self._connections, wanted, self._known, self._intervals)
-        return self._kept.keep(wanted, version, made)
+        return self._recent.keep(wanted, version, made)
 
     def ledger(self, claimant: int) -> Ledger:
         """Return the ledger of `migrate`, for the run of this number."""

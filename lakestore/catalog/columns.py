@@ -18,7 +18,7 @@ from lakestore.model import OWN_COLUMNS, Column, LakeTable, NewColumn, SqlType
 MAX_TABLE_NAME: Final = 64
 
 
-class Known:
+class KnownTables:
     """The lake tables as they were last read, kept while the catalog's counter of changes stands still."""
 
     def __init__(self) -> None:

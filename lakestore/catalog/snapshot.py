@@ -91,7 +91,7 @@ EVERYTHING: Final = Wanted()
 
 
 def read(
-    connections: Connections, wanted: Wanted, known: columns.Known, intervals: skipping.Intervals
+    connections: Connections, wanted: Wanted, known: columns.KnownTables, intervals: skipping.Intervals
 ) -> tuple[str | None, Snapshot]:
     """Return a snapshot from one read-only transaction, and the catalog's version; see `Catalog.snapshot`."""
     q = queries()

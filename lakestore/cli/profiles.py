@@ -7,7 +7,7 @@ import click
 from lakestore import layout
 from lakestore.cli.options import config, format_option, lake_options
 from lakestore.cli.output import Field, print_rows, write
-from lakestore.codec.known import Known, known
+from lakestore.codec.known import Profiles, known
 from lakestore.config import Config
 from lakestore.errors import NotFoundError
 
@@ -40,6 +40,6 @@ def profiles(name: str | None, format: str | None) -> None:
     write(found[name].text)
 
 
-def profiles_of(settings: Config) -> Known:
+def profiles_of(settings: Config) -> Profiles:
     """The profiles of the lake that is configured; the shipped ones where there is no lake."""
     return known(settings.lake / layout.PROFILES)

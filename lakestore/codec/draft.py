@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from lakestore.beside import Beside
 from lakestore.codec import arrow, plan, render, text
-from lakestore.codec.known import Known, choose
+from lakestore.codec.known import Profiles, choose
 from lakestore.codec.plan import Region
 from lakestore.codec.profile import Path, Profile
 from lakestore.codec.strings import PLAIN, Escapes
@@ -55,7 +55,7 @@ def read(
     where: str,
     profile: Profile | str | None,
     tables: Mapping[str, Any] | None = None,
-    profiles: Known | None = None,
+    profiles: Profiles | None = None,
     *,
     value: Any = None,
     unseen: bool = False,
@@ -91,7 +91,7 @@ def _with_tables(draft: Draft, tables: Mapping[str, Any]) -> Draft:
             raise InvalidInputError(f"{draft.where} has a key {name!r}, and a table of that name is given: rename one")
         table = arrow.table_of(given, name)
         node = arrow.node_of(table, name)
-        added.append(Region((name,), json.dumps(name), plan.table_name(name), "objects", node, given=table))
+        added.append(Region((name,), json.dumps(name), name, "objects", node, given=table))
         # Only Python's json reads NaN, and integers beyond 64 bits as such.
         draft.python |= node.has_words or any(map(pa.types.is_decimal, table.schema.types))
         # As text it takes three times as much, and more.
@@ -121,7 +121,7 @@ def parsed(
     source: Hashed,
     where: str,
     profile: Profile | str | None,
-    profiles: Known | None = None,
+    profiles: Profiles | None = None,
     *,
     exact: bool,
     value: Any = None,

@@ -12,19 +12,19 @@ from lakestore.codec.declared import parse
 from lakestore.codec.profile import GENERIC, SHIPPED, Profile
 from lakestore.errors import InvalidInputError, NotFoundError, StorageError
 
-Known = Mapping[str, Profile]
+Profiles = Mapping[str, Profile]
 """Profiles by name in the order in which they are tried: a user's own, the shipped ones, `generic`."""
 
 
 @cache
-def shipped() -> Known:
+def shipped() -> Profiles:
     """The profiles that come with lakestore."""
     folder = resources.files("lakestore.codec") / "profiles"
     files = [file for file in folder.iterdir() if file.name.endswith(".toml")]
     return _in_order(parse(file.read_text("utf-8"), file.name, origin=SHIPPED) for file in files)
 
 
-def known(folder: Path | None) -> Known:
+def known(folder: Path | None) -> Profiles:
     """The shipped profiles and those of a folder's `*.toml`, which come first and win where names are the same.
 
     Raises:
@@ -75,7 +75,7 @@ def _read(path: Path, _changed: int, _size: int, _file: int) -> Profile:
         raise InvalidInputError(f"profile {path} is not UTF-8: byte {exc.start} ({exc.reason})") from exc
 
 
-def named(wanted: str, profiles: Known) -> Profile:
+def named(wanted: str, profiles: Profiles) -> Profile:
     """The profile of a name, or of a path to a TOML file (what ends in `.toml`).
 
     Raises:
@@ -91,7 +91,7 @@ def named(wanted: str, profiles: Known) -> Profile:
     return profiles[wanted]
 
 
-def choose(document: Any, wanted: str | Profile | None, profiles: Known | None = None) -> Profile:
+def choose(document: Any, wanted: str | Profile | None, profiles: Profiles | None = None) -> Profile:
     """The profile asked for, else the first that recognises the document, else `generic`.
 
     Args:
@@ -111,7 +111,7 @@ def choose(document: Any, wanted: str | Profile | None, profiles: Known | None =
     return next((profile for profile in profiles.values() if profile.recognises(document)), profiles[GENERIC])
 
 
-def _in_order(profiles: Iterable[Profile]) -> Known:
+def _in_order(profiles: Iterable[Profile]) -> Profiles:
     found: dict[str, Profile] = {}
     for profile in sorted(profiles, key=lambda each: (each.name == GENERIC, each.origin == SHIPPED, each.name)):
         found.setdefault(profile.name, profile)

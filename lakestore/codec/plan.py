@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -72,11 +71,6 @@ def regions(document: Any, profile: Profile) -> list[Region]:
         return ordered
 
 
-def table_name(key: str) -> str:
-    """The lake table name that a document key wishes for."""
-    return re.sub(r"[^a-z0-9_]", "_", key.lower()).lstrip("_")[:56] or "table"
-
-
 def name_apart(found: Sequence[Region]) -> None:
     """Regions of one table and strategy get tables of their own, named after their path.
 
@@ -88,7 +82,7 @@ def name_apart(found: Sequence[Region]) -> None:
             label = ".".join(map(str, region.path))
             while (json.dumps(label), region.strategy) in taken:
                 label += "_"
-            region.key, region.wanted = json.dumps(label), table_name(label)
+            region.key, region.wanted = json.dumps(label), label
         taken.add((region.key, region.strategy))
 
 
@@ -241,7 +235,7 @@ def _region(path: Path, plan: TablePlan, value: Any, form: Form) -> Region | Non
         form, node = "pairs", records.pairs(value, plan.key, plan.value)
     if node is None or node.kind != "struct" or node.odd is not None:
         return None
-    return Region(path, json.dumps(plan.table), table_name(plan.table), form, node, names=names, times=plan.times)
+    return Region(path, json.dumps(plan.table), plan.table, form, node, names=names, times=plan.times)
 
 
 def _strategy(path: Path, strategies: Path | None) -> str | None:

@@ -109,25 +109,18 @@ def has_long_integer(text: bytes) -> bool:
     return _LONG_INTEGER.search(text) is not None
 
 
-def serialise(value: Any) -> bytes:
-    """The document that an engine's value is: compact UTF-8 JSON, floats as Python's repr, NaN as Python's `json`.
-
-    Tuples become arrays; numpy scalars their Python numbers; dates and times ISO text; Decimal a number of the same
-    digits; UUID text; Enum its value. What JSON cannot hold is refused.
-
-    Raises:
-        InvalidInputError: a set, bytes, an object, a key that is not text; named by its path.
-    """
-    return written(value)[0]
-
-
 def written(value: Any, *, unseen: bool = False) -> tuple[bytes, Any | None]:
-    """The document that an engine's value is (see `serialise`), and what orjson reads from it where that is known.
+    """The document that an engine's value is, and what orjson reads from it where that is known.
 
-    Of a value that is in JSON's own types already that is the value itself.
+    The document is compact UTF-8 JSON, floats as Python's repr, NaN as Python's `json`. Tuples become arrays; numpy
+    scalars their Python numbers; dates and times ISO text; Decimal a number of the same digits; UUID text; Enum its
+    value. What JSON cannot hold is refused. What orjson reads is, of a value in JSON's own types, the value itself.
 
     Args:
         unseen: do not look whether it is; who makes columns of it meets its types anyway (`ForeignError`).
+
+    Raises:
+        InvalidInputError: a set, bytes, an object, a key that is not text; named by its path.
     """
     with collector_off():
         plain = value

@@ -15,7 +15,7 @@ from lakestore import layout, parquet, record
 from lakestore.catalog.rebuild import Held
 from lakestore.codec import decode, text
 from lakestore.codec.envelope import Envelope, StoredRegion
-from lakestore.codec.known import Known
+from lakestore.codec.known import Profiles
 from lakestore.codec.profile import ANY, Path, Profile
 from lakestore.errors import CorruptFileError, LakestoreError
 from lakestore.files import Files
@@ -127,7 +127,7 @@ def document_of(files: Files, envelope: Envelope, chosen: Chosen, where: str) ->
     return decode.value_of(b"".join(decode.pieces(envelope, fetch, where)), envelope, where)
 
 
-def stated(envelope: Envelope, profiles: Known, where: str, document: Callable[[], Any]) -> tuple[Any, Any]:
+def stated(envelope: Envelope, profiles: Profiles, where: str, document: Callable[[], Any]) -> tuple[Any, Any]:
     """The parameters and metrics of a document, read as its profile says; None where the profile is gone.
 
     They mostly stand outside of the record tables, so that no row has to be read.

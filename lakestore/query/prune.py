@@ -43,10 +43,6 @@ class Needs:
         """Those of `LONG_COLUMNS` that it may read."""
         return LONG_COLUMNS if self.named is None else LONG_COLUMNS & self.named
 
-    def table(self, name: str) -> Bounds | None:
-        """The bounds on a table; None when the statement does not read it."""
-        return self.tables.get(name.lower(), UNBOUNDED if self.everything else None)
-
     def only(self, names: Collection[str]) -> frozenset[str] | None:
         """Those of the lake's tables that the statement can see; None: all, for it may list them, or miss one."""
         if self.everything or self.listing or not self.tables.keys() <= {*names, *self.made}:

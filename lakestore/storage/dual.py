@@ -25,7 +25,7 @@ from lakestore.errors import (
 from lakestore.model import ResultInfo
 from lakestore.source import source_of
 from lakestore.storage.compare import Difference, difference
-from lakestore.storage.journal import CALLED, OTHER, Action, Entry, Journal, Side
+from lakestore.storage.journal import CALLED, OTHER, Action, Journal, JournalEntry, Side
 from lakestore.storage.json_tree import JsonResultStorage
 from lakestore.storage.lake import LakeResultStorage
 from lakestore.storage.mend import even_out, stored
@@ -229,13 +229,15 @@ class DualResultStorage:
 
     # Writing: what the journal says at each moment is true however the process ends.
 
-    def _note(self, task_id: str, right: Side, action: Action, before: Entry | None, old: list[bytes]) -> Entry:
+    def _note(
+        self, task_id: str, right: Side, action: Action, before: JournalEntry | None, old: list[bytes]
+    ) -> JournalEntry:
         known = before.old if before is not None else ()
         digests = dict.fromkeys([*known, *(sha256(text).hexdigest() for text in old)])
-        return Entry(task_id, right, action, self._now(), "it was not finished", tuple(digests))
+        return JournalEntry(task_id, right, action, self._now(), "it was not finished", tuple(digests))
 
     @contextlib.contextmanager
-    def _noted(self, note: Entry, before: Entry | None) -> Iterator[None]:
+    def _noted(self, note: JournalEntry, before: JournalEntry | None) -> Iterator[None]:
         """Note first what the block is to do to the first side; no longer where it is known to have failed.
 
         A disk that failed may have done it all the same: the note stays, and whoever mends looks.
@@ -252,7 +254,7 @@ class DualResultStorage:
                 self.journal.write(before)
             raise
 
-    def _reaches(self, note: Entry, work: Callable[[], object]) -> bool:
+    def _reaches(self, note: JournalEntry, work: Callable[[], object]) -> bool:
         """Change the second side; where that fails, it is noted, counted, and warned of once."""
         try:
             if self._is_away():

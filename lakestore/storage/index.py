@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from lakestore.storage.tree import Seen
+from lakestore.storage.tree import TreeFile
 
 _log = logging.getLogger("lakestore")
 
@@ -58,7 +58,7 @@ class Searchable:
     metrics: str | None = None
 
 
-Reader = Callable[[Seen], tuple[Facts, Searchable] | None]
+Reader = Callable[[TreeFile], tuple[Facts, Searchable] | None]
 """Reads a file; None where it is gone."""
 
 _COLUMNS = tuple(field.name for field in fields(Facts))
@@ -82,7 +82,7 @@ class Index:
         # Connections of a parent process, kept unused: closing them would let go of the parent's locks.
         self._inherited: list[sqlite3.Connection] = []
 
-    def facts(self, files: Iterable[Seen], read: Reader, *, documents: bool) -> list[tuple[Seen, Facts]]:
+    def facts(self, files: Iterable[TreeFile], read: Reader, *, documents: bool) -> list[tuple[TreeFile, Facts]]:
         """What is known of files, read where it is not known yet; those that are gone are left out.
 
         Args:
@@ -98,10 +98,10 @@ class Index:
                 self._rows = {}
                 return self._facts(everything, read, documents)
 
-    def _facts(self, files: Sequence[Seen], read: Reader, documents: bool) -> list[tuple[Seen, Facts]]:
+    def _facts(self, files: Sequence[TreeFile], read: Reader, documents: bool) -> list[tuple[TreeFile, Facts]]:
         self._load()
-        found: list[tuple[Seen, Facts]] = []
-        unknown: list[Seen] = []
+        found: list[tuple[TreeFile, Facts]] = []
+        unknown: list[TreeFile] = []
         for seen in files:
             facts = self._known(seen)
             if facts is not None and (facts.is_read or not documents):
@@ -133,12 +133,12 @@ class Index:
             self._opened = None
             self._rows = {}
 
-    def _known(self, seen: Seen) -> Facts | None:
+    def _known(self, seen: TreeFile) -> Facts | None:
         row = self._rows.get(seen.path)
         return row[2] if row is not None and row[1] and row[0] == seen.stamp else None
 
-    def _read(self, files: Sequence[Seen], read: Reader) -> list[tuple[Seen, Facts]]:
-        found: list[tuple[Seen, Facts]] = []
+    def _read(self, files: Sequence[TreeFile], read: Reader) -> list[tuple[TreeFile, Facts]]:
+        found: list[tuple[TreeFile, Facts]] = []
         rows: list[tuple[object, ...]] = []
         texts: list[tuple[object, ...]] = []
         for seen in files:

@@ -50,7 +50,7 @@ CALLED: dict[Side, str] = {"json": "tree", "lake": "lake"}
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class JournalEntry:
     """One result that the storage `right` has as it should be, and the other one may not.
 
     `old` are SHA-256 of versions that were let go on the side that is right: the other one may still have one of them.
@@ -84,7 +84,7 @@ class Journal:
         if lake_root is not None:
             self._homes["lake"] = Files(lake_root), PRIVATE
 
-    def get(self, task_id: str) -> Entry | None:
+    def get(self, task_id: str) -> JournalEntry | None:
         """The entry of a result, if there is one; of two the later.
 
         A directory that cannot be read is passed over: the storage whose word would count there cannot be read either.
@@ -100,7 +100,7 @@ class Journal:
                     found.append(entry)
         return max(found, key=lambda entry: entry.at, default=None)
 
-    def write(self, entry: Entry) -> None:
+    def write(self, entry: JournalEntry) -> None:
         """Note an entry in the place of the result's earlier one; on return it is durable.
 
         Raises:
@@ -134,7 +134,7 @@ class Journal:
             before = self.get(task_id)
             known = () if before is None else before.old
             old = tuple(dict.fromkeys([*known, digest]))
-            self.write(Entry(task_id, right, action, at, f"the {CALLED[right]} was used alone", old))
+            self.write(JournalEntry(task_id, right, action, at, f"the {CALLED[right]} was used alone", old))
 
     def clear(self, task_id: str) -> None:
         """Forget the entry of a result: both sides agree on it.
@@ -145,7 +145,7 @@ class Journal:
         for side in self._homes:
             self._remove(side, task_id)
 
-    def entries(self, *, wrong: Side | None = None) -> Iterator[Entry]:
+    def entries(self, *, wrong: Side | None = None) -> Iterator[JournalEntry]:
         """All entries, or those of one side to be mended, in no order.
 
         Raises:
@@ -220,7 +220,7 @@ class Journal:
         except OSError as exc:
             raise StorageError(f"cannot read the journal in {folder}: {exc.strerror or exc}") from exc
 
-    def _read(self, side: Side, name: str) -> Entry | None:
+    def _read(self, side: Side, name: str) -> JournalEntry | None:
         files, home = self._homes[side]
         path = files.path(f"{home}/{_FOLDER}/{name}")
         try:
@@ -258,8 +258,8 @@ def _name(task_id: str) -> str:
     return sha256(task_id.encode("utf-8", "surrogatepass")).hexdigest() + ".json"
 
 
-def _entry(value: dict[str, Any], side: Side) -> Entry:
+def _entry(value: dict[str, Any], side: Side) -> JournalEntry:
     if value["right"] != side or value["action"] not in get_args(Action):
         raise ValueError(f"right {value['right']!r}, action {value['action']!r}")
     at = datetime.fromisoformat(value["at"])
-    return Entry(value["task_id"], side, value["action"], at, str(value["reason"]), tuple(value["old"]))
+    return JournalEntry(value["task_id"], side, value["action"], at, str(value["reason"]), tuple(value["old"]))

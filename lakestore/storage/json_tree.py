@@ -16,7 +16,7 @@ from uuid import UUID
 
 from lakestore import layout
 from lakestore.codec import text
-from lakestore.codec.known import Known, choose, shipped
+from lakestore.codec.known import Profiles, choose, shipped
 from lakestore.config import DEFAULT_PATTERN
 from lakestore.errors import (
     AlreadyExistsError,
@@ -34,7 +34,7 @@ from lakestore.source import Source, source_of
 from lakestore.storage.index import Facts, Index, Searchable, strategies_of
 from lakestore.storage.journal import HIDDEN, Action, Journal, lock_name
 from lakestore.storage.names import Pattern
-from lakestore.storage.tree import Seen, Tree
+from lakestore.storage.tree import Tree, TreeFile
 
 _REMEMBERED = 100_000
 """Paths of results kept in memory; a look-up that knows the path need not go through the folders."""
@@ -54,7 +54,7 @@ class JsonResultStorage:
         *,
         pattern: str = DEFAULT_PATTERN,
         strategy: str | None = None,
-        profiles: Known | None = None,
+        profiles: Profiles | None = None,
         journal: Journal | None = None,
         now: Callable[[], datetime] | None = None,
     ) -> None:
@@ -194,7 +194,7 @@ class JsonResultStorage:
             raise InvalidInputError(f"limit {limit} is negative: give how many results to return")
         now = self._now()
         first, last = _micros(moment("since", since, now)), _micros(moment("until", until, now))
-        found: dict[str, tuple[Seen, Facts]] = {}
+        found: dict[str, tuple[TreeFile, Facts]] = {}
         for seen, facts in self.facts(documents=True):
             # Of two files of one name the one by path; whether they differ is for whoever loads it.
             if facts.created_at is not None and (seen.task_id not in found or seen.path < found[seen.task_id][0].path):
@@ -249,14 +249,14 @@ class JsonResultStorage:
         """The ids of all files of the tree, without reading any."""
         return {seen.task_id for seen in self._tree.files()}
 
-    def facts(self, *, documents: bool) -> list[tuple[Seen, Facts]]:
+    def facts(self, *, documents: bool) -> list[tuple[TreeFile, Facts]]:
         """Every file of the tree with its SHA-256, in no order; what did not change since is not read again.
 
         Args:
             documents: whether the documents are to be read too, for who they are.
         """
 
-        def read(seen: Seen) -> tuple[Facts, Searchable] | None:
+        def read(seen: TreeFile) -> tuple[Facts, Searchable] | None:
             try:
                 data = self._tree.read(seen.path)
             except LakestoreError as exc:
@@ -308,7 +308,7 @@ class JsonResultStorage:
         )
         return facts, Searchable(*(searchable(profile.first(value, name)) for name in ("params", "metrics")))
 
-    def _info(self, seen: Seen, facts: Facts, found: Searchable) -> ResultInfo:
+    def _info(self, seen: TreeFile, facts: Facts, found: Searchable) -> ResultInfo:
         created_at = _EPOCH + timedelta(microseconds=facts.created_at or 0)
         return ResultInfo(
             task_id=seen.task_id,
@@ -329,7 +329,7 @@ class JsonResultStorage:
             metrics=None if found.metrics is None else json.loads(found.metrics),
         )
 
-    def _let_go(self, task_id: str, action: Action, there: list[Seen]) -> None:
+    def _let_go(self, task_id: str, action: Action, there: list[TreeFile]) -> None:
         for seen in there if self._journal is not None else ():
             data = self._tree.read(seen.path)
             if self._journal is not None and data is not None:
@@ -346,7 +346,7 @@ class JsonResultStorage:
                 "make it a directory"
             )
 
-    def _find(self, task_id: str) -> list[Seen]:
+    def _find(self, task_id: str) -> list[TreeFile]:
         try:
             layout.check_task_id(task_id)
         except InvalidInputError:
@@ -381,7 +381,7 @@ class JsonResultStorage:
             yield
 
 
-def _order(seen: Seen, facts: Facts) -> tuple[int, bytes]:
+def _order(seen: TreeFile, facts: Facts) -> tuple[int, bytes]:
     """Newest first, then by `task_id`, as the catalog sorts."""
     return -(facts.created_at or 0), seen.task_id.encode()
 

@@ -8,7 +8,7 @@ from hashlib import sha256
 from typing import Literal
 
 from lakestore.errors import ConflictError, CorruptFileError, LakestoreError, NotFoundError
-from lakestore.storage.journal import CALLED, Entry, Journal, Side
+from lakestore.storage.journal import CALLED, Journal, JournalEntry, Side
 from lakestore.storage.protocol import ResultStorage
 
 
@@ -20,7 +20,7 @@ class Mended:
     keeps it; somebody has to choose. `failed`: try again later.
     """
 
-    entry: Entry
+    entry: JournalEntry
     outcome: Literal["mended", "conflict", "failed"]
     error: LakestoreError | None = None
 
@@ -54,7 +54,7 @@ def mend(journal: Journal, storages: Mapping[Side, ResultStorage], *, wrong: Sid
         yield done
 
 
-def even_out(entry: Entry, storages: Mapping[Side, ResultStorage]) -> None:
+def even_out(entry: JournalEntry, storages: Mapping[Side, ResultStorage]) -> None:
     """Make the side that is wrong what the other one is; its result's lock is the caller's to hold.
 
     Raises:

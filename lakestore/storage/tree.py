@@ -19,7 +19,7 @@ SETTLED_NS = 2_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class TreeFile:
     """A result's file: its path relative to the root, its id, and what tells a change of it."""
 
     path: str
@@ -52,7 +52,7 @@ class Tree:
         # By folder: when it was changed, and the folders in it.
         self._folders: dict[str, tuple[int, tuple[str, ...]]] = {}
 
-    def files(self) -> Iterator[Seen]:
+    def files(self) -> Iterator[TreeFile]:
         """Every result's file, in no order; nothing where there is no such root.
 
         Raises:
@@ -77,7 +77,7 @@ class Tree:
                     if stat.S_ISREG(found.st_mode):
                         yield _seen(path, task_id, found)
 
-    def find(self, task_id: str) -> list[Seen]:
+    def find(self, task_id: str) -> list[TreeFile]:
         """The files that hold a result: none, one, or several of one name in several folders, by path.
 
         Raises:
@@ -87,7 +87,7 @@ class Tree:
         found = (self.at(folder + end, task_id) for folder in self._walk() for end in ends)
         return sorted((seen for seen in found if seen is not None), key=lambda seen: seen.path)
 
-    def at(self, path: str, task_id: str) -> Seen | None:
+    def at(self, path: str, task_id: str) -> TreeFile | None:
         """The file at a path, None where there is no regular one."""
         try:
             found = os.stat(f"{self._base}/{path}", follow_symlinks=False)
@@ -156,5 +156,5 @@ class Tree:
             raise StorageError(f"cannot read {self.root / folder}: {exc.strerror or exc}") from exc
 
 
-def _seen(path: str, task_id: str, found: os.stat_result) -> Seen:
-    return Seen(path, task_id, found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
+def _seen(path: str, task_id: str, found: os.stat_result) -> TreeFile:
+    return TreeFile(path, task_id, found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)

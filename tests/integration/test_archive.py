@@ -16,7 +16,7 @@ import pytest
 
 import lakestore
 from lakestore import Lake
-from lakestore.archive import Entry, archive, archives, manifest_of, restore
+from lakestore.archive import ArchiveEntry, archive, archives, manifest_of, restore
 from lakestore.archive.tarball import check
 from lakestore.errors import ConflictError, CorruptFileError, InvalidInputError, NotFoundError, StorageError
 from lakestore.migrate import Options
@@ -43,7 +43,7 @@ def saved(lake: Lake, tree: Path, name: str, text: bytes) -> Path:
     return path
 
 
-def outcomes(entries: Iterator[Entry]) -> dict[str, tuple[str, str]]:
+def outcomes(entries: Iterator[ArchiveEntry]) -> dict[str, tuple[str, str]]:
     return {os.path.basename(entry.path): (entry.outcome, entry.reason or "") for entry in entries}
 
 

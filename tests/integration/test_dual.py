@@ -318,11 +318,11 @@ def test_an_entry_tells_what_and_when(make: Make, journal: Journal) -> None:
 
 
 def test_what_is_said_later_counts(tree: JsonResultStorage, lake: Lake, journal: Journal) -> None:
-    from lakestore.storage.journal import Entry
+    from lakestore.storage.journal import JournalEntry
 
     now = datetime(2026, 1, 31, 12, tzinfo=UTC)
-    journal.write(Entry("a", "json", "save", now, "x"))
-    journal.write(Entry("a", "lake", "delete", now + timedelta(seconds=1), "y"))
+    journal.write(JournalEntry("a", "json", "save", now, "x"))
+    journal.write(JournalEntry("a", "lake", "delete", now + timedelta(seconds=1), "y"))
     found = journal.get("a")
     assert found is not None and found.right == "lake" and len(list(journal.entries())) == 1
     journal.clear("a")

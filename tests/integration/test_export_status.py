@@ -196,7 +196,7 @@ def test_files_are_read_once(lake: Lake, tree: JsonResultStorage, monkeypatch: p
     for number in range(20):
         tree.save_result(str(number), run(n=number))
         lake.save(tree.load_json(str(number)), task_id=str(number))
-    monkeypatch.setattr("lakestore.storage.tree.Seen.is_settled", lambda seen, now: True)
+    monkeypatch.setattr("lakestore.storage.tree.TreeFile.is_settled", lambda seen, now: True)
     reads: list[str] = []
     read = type(tree._tree).read
     monkeypatch.setattr(type(tree._tree), "read", lambda self, path: reads.append(path) or read(self, path))

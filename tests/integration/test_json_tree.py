@@ -29,7 +29,7 @@ def put(path: Path, value: Any) -> Path:
 @pytest.fixture
 def settled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every file counts as one that did not change just now."""
-    monkeypatch.setattr(index.Seen, "is_settled", lambda seen, now: True)
+    monkeypatch.setattr(index.TreeFile, "is_settled", lambda seen, now: True)
 
 
 @pytest.fixture

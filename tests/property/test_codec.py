@@ -9,8 +9,8 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lakestore.codec import decode, text
-from tests.schemas import MemorySchema, store, units_beside
+from lakestore.codec import decode
+from tests.schemas import MemorySchema, serialised, store, units_beside
 from tests.strategies import documents, records, texts
 
 relaxed = settings(
@@ -63,7 +63,7 @@ def test_doubles_beside_decimals_come_back_from_columns_that_have_units_or_not(g
 @relaxed
 @given(documents())
 def test_a_dict_comes_back_equal_with_its_types(document: dict[str, Any]) -> None:
-    source = text.serialise(document)
+    source = serialised(document)
     stored = store(source, MemorySchema())
     assert as_read(decode.value_of(stored.text(), stored.envelope, "it")) == as_read(document)
 
@@ -71,7 +71,7 @@ def test_a_dict_comes_back_equal_with_its_types(document: dict[str, Any]) -> Non
 @relaxed
 @given(st.lists(records(), min_size=1, max_size=3))
 def test_compact_records_without_oddities_need_no_more_than_their_style(tables: list[list[dict[str, Any]]]) -> None:
-    source = text.serialise({f"table{place}": rows for place, rows in enumerate(tables)})
+    source = serialised({f"table{place}": rows for place, rows in enumerate(tables)})
     stored = store(source, MemorySchema())
     assert stored.encoded.fidelity.kind == "style", stored.encoded.fidelity
 
@@ -102,7 +102,7 @@ def test_values_around_the_deepest_that_have_a_column_meet_columns_of_other_type
 @given(records(), st.integers(1, 400))
 def test_tables_long_enough_for_encodings_to_be_tried_come_back(rows: list[dict[str, Any]], times: int) -> None:
     """Drawn records are few; repeated, they go through the trial of encodings and the sorting of rows."""
-    source = text.serialise({"rows": rows * times, "pairs": {"a.b": 1}})
+    source = serialised({"rows": rows * times, "pairs": {"a.b": 1}})
     schema = MemorySchema()
     assert store(source, schema).text() == source
     assert store(source, schema, decimals=False).text() == source

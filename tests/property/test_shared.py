@@ -12,10 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lakestore import parquet
-from lakestore.codec import decode, encode, pack, text
+from lakestore.codec import decode, encode, pack
 from lakestore.codec.draft import read
 from lakestore.codec.envelope import Envelope, StoredRegion
-from tests.schemas import MemorySchema, units_beside
+from tests.schemas import MemorySchema, serialised, units_beside
 from tests.strategies import beside_decimals, floats, records, texts
 
 relaxed = settings(
@@ -71,16 +71,14 @@ def test_documents_that_share_files_come_back_byte_for_byte(sources: list[bytes]
 @given(st.lists(records(), min_size=2, max_size=4), st.integers(1, 200))
 def test_long_tables_of_one_name_share_a_file(tables: list[list[dict[str, Any]]], times: int) -> None:
     """Columns of one name and other types: decimals of several scales, integers, doubles, structs of other members."""
-    sources = [text.serialise({"rows": rows * times}) for rows in tables]
+    sources = [serialised({"rows": rows * times}) for rows in tables]
     assert shared(sources, True) == sources
 
 
 @relaxed
 @given(st.lists(st.tuples(st.lists(beside_decimals() | floats(), min_size=1), st.booleans()), min_size=2, max_size=5))
 def test_columns_with_and_without_units_share_a_file(columns: list[tuple[list[float], bool]]) -> None:
-    sources = [
-        text.serialise({"rows": [{"x": value, "n": place} for place, value in enumerate(c)]}) for c, _ in columns
-    ]
+    sources = [serialised({"rows": [{"x": value, "n": place} for place, value in enumerate(c)]}) for c, _ in columns]
     assert shared(sources, True, [units for _, units in columns]) == sources
 
 
@@ -96,7 +94,5 @@ def number_lists() -> st.SearchStrategy[list[Any]]:
 @relaxed
 @given(st.lists(number_lists(), min_size=2, max_size=5))
 def test_numbers_of_every_scale_share_a_column(columns: list[list[Any]]) -> None:
-    sources = [
-        text.serialise({"rows": [{"x": value, "in": {"x": value}, "of": [value]} for value in c]}) for c in columns
-    ]
+    sources = [serialised({"rows": [{"x": value, "in": {"x": value}, "of": [value]} for value in c]}) for c in columns]
     assert shared(sources, True) == sources

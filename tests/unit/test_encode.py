@@ -8,8 +8,7 @@ import pyarrow as pa
 import pytest
 
 from lakestore import parquet
-from lakestore.codec import text
-from tests.schemas import MemorySchema, store
+from tests.schemas import MemorySchema, serialised, store
 
 ROWS = [{"a": n, "b": f"row {n}"} for n in range(100)]
 
@@ -22,7 +21,7 @@ def test_what_a_reader_gets_is_what_is_proved(monkeypatch: pytest.MonkeyPatch, r
         columns = real(*args, **options)
         return {own: pa.array([7] * len(c)) if pa.types.is_integer(c.type) else c for own, c in columns.items()}
 
-    source = text.serialise({"rows": rows})
+    source = serialised({"rows": rows})
     assert store(source, MemorySchema()).encoded.fidelity.kind == "style"
     monkeypatch.setattr(parquet, "from_buffer", wrong)
     stored = store(source, MemorySchema())
@@ -31,7 +30,7 @@ def test_what_a_reader_gets_is_what_is_proved(monkeypatch: pytest.MonkeyPatch, r
 
 
 def test_a_large_document_makes_the_same_bytes_each_time() -> None:
-    source = text.serialise({"rows": 300 * ROWS})
+    source = serialised({"rows": 300 * ROWS})
     one, other = (store(source, MemorySchema()).encoded for _ in range(2))
     assert [bytes(part.data) for part in one.parts] == [bytes(part.data) for part in other.parts]
     assert one.envelope == other.envelope

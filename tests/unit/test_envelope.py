@@ -8,11 +8,10 @@ from importlib import resources
 
 import pytest
 
-from lakestore.codec import text
 from lakestore.codec.envelope import Envelope, StoredRegion
 from lakestore.codec.style import COMPACT
 from lakestore.errors import CorruptFileError
-from tests.schemas import MemorySchema, store
+from tests.schemas import MemorySchema, serialised, store
 
 _META = {
     "t": "struct",
@@ -81,7 +80,7 @@ def test_the_words_that_both_sides_know_are_those_of_the_format(name: str, diges
 
 def test_an_envelope_of_a_small_document_is_small() -> None:
     value = {"trades": [{"symbol": "BTC/USDT", "side": "buy", "pnl": 1.5}], "metrics": {"sharpe_ratio": 1.25}}
-    assert len(store(text.serialise(value), MemorySchema()).encoded.envelope) < 160
+    assert len(store(serialised(value), MemorySchema()).encoded.envelope) < 160
 
 
 def test_another_form_is_refused() -> None:

@@ -13,10 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from lakestore import parquet, said
-from lakestore.codec import pack, text
+from lakestore.codec import pack
 from lakestore.codec.order import order_by, proposed
 from lakestore.model import Column, LakeTable
-from tests.schemas import MemorySchema, Stored, store
+from tests.schemas import MemorySchema, Stored, serialised, store
 
 
 def walks(
@@ -41,7 +41,7 @@ def file_of(stored: Stored) -> pa.Table:
 
 def test_interleaved_walks_are_sorted_by_symbol_and_come_back_in_place() -> None:
     rows = walks(5_000, 6)
-    source = text.serialise({"rows": rows})
+    source = serialised({"rows": rows})
     stored = store(source, MemorySchema())
     table = file_of(stored)
     symbols = table["symbol"].to_pylist()
@@ -56,7 +56,7 @@ def test_interleaved_walks_are_sorted_by_symbol_and_come_back_in_place() -> None
 @pytest.mark.parametrize("many", [1, 2, 3])
 def test_rows_are_found_again_by_a_column_that_goes_up_in_the_document(many: int) -> None:
     rows = walks(5_000, 6, lambda row: row // many)
-    source = text.serialise({"rows": rows})
+    source = serialised({"rows": rows})
     stored = store(source, MemorySchema())
     table = file_of(stored)
     assert sum(a != b for a, b in itertools.pairwise(table["symbol"].to_pylist())) == 5
@@ -73,7 +73,7 @@ def test_rows_are_found_again_by_a_column_that_goes_up_in_the_document(many: int
 
 def test_a_long_run_of_one_number_changes_nothing_for_the_others() -> None:
     rows = walks(5_000, 6, lambda row: max(row - 20, 0))
-    source = text.serialise({"rows": rows})
+    source = serialised({"rows": rows})
     stored = store(source, MemorySchema())
     # 21 rows of one time.
     assert [len(told) for told in file_of(stored)["_pos"].to_pylist() if told] == [
@@ -104,7 +104,7 @@ def test_what_tells_rows_apart_weighs_no_more_in_a_long_file() -> None:
 
 def test_of_one_short_result_the_footer_says_it() -> None:
     rows = walks(2_000, 6, lambda row: row // 2)
-    source = text.serialise({"rows": rows})
+    source = serialised({"rows": rows})
     stored = store(source, MemorySchema())
     assert "_pos" not in file_of(stored).column_names
     told = said.said(parquet.footer_of(stored.encoded.parts[0].data))
@@ -115,7 +115,7 @@ def test_of_one_short_result_the_footer_says_it() -> None:
 def test_a_part_of_a_shared_file_has_its_rows_in_the_documents_order_too() -> None:
     schema = MemorySchema()
     documents = [walks(5_000, 6, lambda row: row // 2 + 5), walks(3_000, 6, lambda row: row, 2)]
-    parts = [store(text.serialise({"rows": rows}), schema).encoded.parts[0] for rows in documents]
+    parts = [store(serialised({"rows": rows}), schema).encoded.parts[0] for rows in documents]
     table = parts[-1].lake
     held = [pack.Rows(str(place), part.held.count, part.held.columns) for place, part in enumerate(parts)]
     shared = pack.data_file(held, table, parts[0].used)
@@ -133,13 +133,13 @@ def test_a_part_of_a_shared_file_has_its_rows_in_the_documents_order_too() -> No
 
 def test_sorting_makes_interleaved_walks_at_least_a_fifth_smaller() -> None:
     rows = walks(5_000, 6)
-    sorted_ = len(store(text.serialise({"rows": rows}), MemorySchema()).encoded.parts[0].data)
+    sorted_ = len(store(serialised({"rows": rows}), MemorySchema()).encoded.parts[0].data)
     plain = [dict(row, symbol=f"{row['symbol']}-{place}") for place, row in enumerate(rows)]
     # The same prices in the same order, but nothing to sort them by.
-    without = file_of(store(text.serialise({"rows": plain}), MemorySchema()))
+    without = file_of(store(serialised({"rows": plain}), MemorySchema()))
     assert "_pos" not in without.column_names
     sink = pa.BufferOutputStream()
-    shuffled = file_of(store(text.serialise({"rows": rows}), MemorySchema())).sort_by("_pos").drop_columns(["_pos"])
+    shuffled = file_of(store(serialised({"rows": rows}), MemorySchema())).sort_by("_pos").drop_columns(["_pos"])
     pq.write_table(shuffled, sink, compression="zstd", store_decimal_as_integer=True, store_schema=False)
     assert sorted_ < 0.8 * len(sink.getvalue())
 
@@ -152,7 +152,7 @@ def test_one_walk_or_a_short_table_stays_as_it_is() -> None:
 
 def test_symbols_follow_each_other_by_level_and_short_ones_run_to_and_fro() -> None:
     rows = walks(600, 6)
-    table = file_of(store(text.serialise({"rows": rows}), MemorySchema()))
+    table = file_of(store(serialised({"rows": rows}), MemorySchema()))
     symbols = [name for name, _ in itertools.groupby(table["symbol"].to_pylist())]
     assert symbols == [f"S{place}" for place in range(6)]
     places = table["_pos"].to_pylist()

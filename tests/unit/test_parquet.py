@@ -9,11 +9,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from lakestore import encodings, parquet, said
-from lakestore.codec import encode, text
+from lakestore.codec import encode
 from lakestore.codec.draft import read
 from lakestore.errors import CorruptFileError
 from lakestore.model import Column, LakeTable
-from tests.schemas import MemorySchema, store
+from tests.schemas import MemorySchema, serialised, store
 
 
 def test_a_footer_and_its_schema_say_all_of_the_columns_that_the_result_touched() -> None:
@@ -22,7 +22,7 @@ def test_a_footer_and_its_schema_say_all_of_the_columns_that_the_result_touched(
         {"Price": 1, "price": 2.5, "": "x", "n": None, "legs": [], "mixed": "one"},
     ]
     schema = MemorySchema()
-    source = text.serialise({"Signals": rows})
+    source = serialised({"Signals": rows})
     encoded = encode.encode(read(source, "it", None), schema, task_id="t", strategy="s", decimals=True)
     (part,) = encoded.parts
     found = pq.read_schema(pa.BufferReader(part.data))
@@ -93,7 +93,7 @@ def test_a_text_that_is_not_in_its_dictionary_is_a_corrupt_file() -> None:
 def test_a_key_with_a_dot_beside_a_nested_key_of_the_same_path_is_kept() -> None:
     for nested, dotted in ((1.1, True), ("x", 0.3), (2**40, None), ([1.5], "y")):
         rows = [{"a.b": dotted, "a": {"b": nested}, "a.b.list.element": place / 7} for place in range(100)]
-        source = text.serialise({"rows": rows})
+        source = serialised({"rows": rows})
         assert store(source, MemorySchema()).text() == source
 
 

@@ -15,6 +15,7 @@ import pytest
 
 from lakestore.codec import text
 from lakestore.errors import InvalidInputError
+from tests.schemas import serialised
 
 
 class Side(enum.Enum):
@@ -55,7 +56,7 @@ CONVERTED: list[tuple[Any, str]] = [
 
 @pytest.mark.parametrize(("value", "written"), CONVERTED, ids=lambda item: repr(item)[:30])
 def test_a_value_is_written_as_pythons_json_would(value: Any, written: str) -> None:
-    assert text.serialise({"v": value}).decode() == f'{{"v":{written}}}'
+    assert serialised({"v": value}).decode() == f'{{"v":{written}}}'
 
 
 def test_a_value_in_jsons_own_types_is_not_parsed_again() -> None:
@@ -109,14 +110,14 @@ def test_a_word_is_found_at_any_place() -> None:
 )
 def test_what_json_cannot_hold_is_refused_by_its_path(value: Any, message: str) -> None:
     with pytest.raises(InvalidInputError, match=message):
-        text.serialise({"a": [{"v": value}]})
+        serialised({"a": [{"v": value}]})
 
 
 def test_a_value_that_holds_itself_is_refused() -> None:
     value: dict[str, Any] = {}
     value["v"] = value
     with pytest.raises(InvalidInputError, match="holds itself"):
-        text.serialise(value)
+        serialised(value)
 
 
 def test_places_of_values_are_bytes_and_the_last_of_two_equal_keys_counts() -> None:
