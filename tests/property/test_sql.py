@@ -61,6 +61,8 @@ def plain(array: pa.Array) -> list[Any]:
 
 def moment(text: str, kind: str) -> int:
     """Days or microseconds since 1970 of a text, by Python's own reading."""
+    if text[4] in "./":
+        text = text[:10].replace(text[4], "-") + text[10:]
     if kind == "DATE":
         return date.fromisoformat(text).toordinal() - date(1970, 1, 1).toordinal()
     said = text.replace(" UTC", "Z").replace("UTC", "Z").replace("z", "Z").replace(",", ".").replace(" +", "+")
