@@ -13,7 +13,7 @@ import pyarrow as pa
 from lakestore.codec import records
 from lakestore.codec.columnise import TooDeepError
 from lakestore.codec.nodes import Key, Node
-from lakestore.codec.profile import ANY, Path, Profile, TablePlan, Unit, find
+from lakestore.codec.profile import ANY, MIN_KEYS, Path, Profile, TablePlan, Unit, find
 from lakestore.codec.text import collector_off
 
 Form = Literal["objects", "arrays", "scalars", "columns", "keyed", "pairs", "keyed_columns"]
@@ -102,8 +102,7 @@ def _planned(document: Any, profile: Profile) -> Iterator[tuple[Path, TablePlan,
             yield path, plan, value, form
     if not profile.lift or () in named:
         return
-    kept = {path for paths in profile.identity.values() for path in paths}
-    taken = kept | skipped | set(named)
+    taken = profile.identity_paths(document) | skipped | set(named)
     # What a profile names inside is preferred to the whole; identity is no table.
     if () not in taken | above and (form := lifted_form(document, root=True)) is not None:
         yield (), TablePlan((), ROOT_TABLE), document, form
@@ -111,11 +110,13 @@ def _planned(document: Any, profile: Profile) -> Iterator[tuple[Path, TablePlan,
     if (split := _split((), document, ROOT_TABLE)) is not None and split[0] not in taken | above:
         yield split
         return
+    # Where a strategy's name may stand, an object is at best what it gave: several tables, never one.
+    outline = above | set(profile.identity.get("strategy", ()))
     below: dict[str, list[tuple[Path, Any, Form]]] = {}
     for key, value in _containers(document):
         if (key,) in taken:
             continue
-        form = None if (key,) in above else lifted_form(value)
+        form = None if (key,) in outline else lifted_form(value)
         if form is not None:
             yield (key,), TablePlan((key,), key), value, form
             continue
@@ -203,7 +204,7 @@ def nested_form(value: Any) -> Form | None:
     form = lifted_form(value)
     if form == "columns":
         return form if records.are_long(value) else None
-    return form if form != "arrays" or len(value) >= records.MIN_KEYS else None
+    return form if form != "arrays" or len(value) >= MIN_KEYS else None
 
 
 def _region(path: Path, plan: TablePlan, value: Any, form: Form) -> Region | None:

@@ -15,6 +15,8 @@ ANY = "*"
 GENERIC = "generic"
 SHIPPED = "lakestore"
 """Where a shipped profile is from."""
+MIN_KEYS = 8
+"""Rows from which an object that no profile names can be a table: with fewer, numbered settings look the same."""
 
 ObjectForm = Literal["columns", "keyed", "keyed_columns"]
 Unit = Literal["s", "ms", "us", "ns"]
@@ -98,11 +100,27 @@ class Profile:
 
     def first(self, document: Any, field: str) -> Any:
         """The first value there is of an identity field; None when the document has none."""
+        return next((value for _, value in self._stated(document, field) if value is not None), None)
+
+    def identity_paths(self, document: Any) -> set[Path]:
+        """Where the document has its identity, parameters and metrics: what stands there is no record table."""
+        found = {path for field in self.identity for path, _ in self._stated(document, field)}
+        # An object that has the name in it, where others have the name alone, describes the strategy.
+        return found | {path[:-1] for path in found if path[:-1] in self.identity.get("strategy", ())}
+
+    def _stated(self, document: Any, field: str) -> Iterator[tuple[Path, Any]]:
+        """What stands at a field's paths, unless it is something else of that name.
+
+        An object is no strategy's name but what the strategy gave, and an array of many is not metrics but a row for
+        each day or trade.
+        """
         for path in self.identity.get(field, ()):
-            for _, value in find(document, path):
-                if value is not None:
-                    return value
-        return None
+            for place, value in find(document, path):
+                if (field == "strategy" and isinstance(value, dict)) or (
+                    field == "metrics" and isinstance(value, list) and len(value) >= MIN_KEYS
+                ):
+                    continue
+                yield place, value
 
     def strategies_of(self, document: Any) -> list[str]:
         """All strategies of the document, in its order; empty where the profile has no word of them."""
@@ -110,8 +128,7 @@ class Profile:
             place = self.strategies.index(ANY)
             return [str(path[place]) for path, _ in find(document, self.strategies)]
         # A name may stand beneath what another engine has as the name itself: strategy.name beneath strategy.
-        places = [found for path in self.identity.get("strategy", ()) for _, found in find(document, path)]
-        names = [name for name in places if isinstance(name, str)]
+        names = [name for _, name in self._stated(document, "strategy") if isinstance(name, str)]
         return sorted(names, key=lambda name: not name)[:1]
 
 

@@ -12,11 +12,10 @@ import pyarrow as pa
 from lakestore.codec import times
 from lakestore.codec.columnise import MAX_KEYS, columnise, struct
 from lakestore.codec.nodes import Node, offsets_of
+from lakestore.codec.profile import MIN_KEYS
 
 MAX_WIDTH = 64
 """Places of an array that become columns; longer rows are kept as one list column."""
-MIN_KEYS = 8
-"""Rows from which an object that no profile names can be a table: with fewer, numbered settings look the same."""
 
 _ID = 16
 _LONG_ID = re.compile(r"(?=\D*\d)[A-Za-z0-9_-]+", re.ASCII)

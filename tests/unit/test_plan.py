@@ -234,6 +234,29 @@ def test_identity_is_no_table() -> None:
     assert shapes({"metrics": {"a": [1], "b": [2]}, "params": [{"a": 1}], "rows": [{"a": 1}]}) == {"rows": "objects"}
 
 
+def test_what_only_has_a_name_of_identity_is_a_table() -> None:
+    rows = [{"day": day, "value": place * 1.5} for place, day in enumerate(DAYS)]
+    for name in ("metrics", "stats", "summary"):
+        document = {name: rows, "trades": [{"a": 1}]}
+        assert shapes(document) == {name: "objects", "trades": "objects"}
+        assert GENERIC.first(document, "metrics") is None
+    assert shapes({"stats": rows[:7]}) == {}
+    assert GENERIC.first({"stats": rows[:7]}, "metrics") == rows[:7]
+    assert GENERIC.first({"metrics": rows, "stats": {"sharpe": 1.5}}, "metrics") == {"sharpe": 1.5}
+
+
+def test_a_curve_of_the_benchmark_is_not_taken_for_the_strategy_s() -> None:
+    curve = [[place, place * 1.5] for place in range(9)]
+    document = {
+        "strategy": {"equity": curve, "drawdowns": curve, "sharpe": 1.5},
+        "benchmark": {"equity": curve, "beta": 1.0},
+    }
+    assert shapes(document) == {"strategy.drawdowns": "arrays"}
+    del document["strategy"]["sharpe"]
+    assert shapes(document) == {"strategy.drawdowns": "arrays"}
+    assert shapes({"strategy": {"name": "x", "rules": [{"a": 1}]}}) == {}
+
+
 def test_a_result_of_short_lists_alone_is_not_one_table() -> None:
     assert shapes({"pairs": ["BTC", "ETH"], "timeframes": ["1h", "4h"]}) == {}
     assert shapes({"equity": [1.5] * 10}) == {}
