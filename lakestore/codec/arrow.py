@@ -23,6 +23,8 @@ from lakestore.gather import one
 
 _UTC = TimeFormat("T", True, ".", (0, 6), "+00:00")
 _LOCAL = TimeFormat("T", True, ".", (0, 6), "")
+_PERIOD = "pandas.period"
+"""A type whose storage counts months or days since 1970: numbers that mean nothing to who reads JSON or SQL."""
 
 
 def table_of(given: Any, name: str) -> pa.Table:
@@ -100,10 +102,12 @@ def same(left: pa.Table, right: pa.Table) -> bool:
 
 def _node(array: pa.Array, path: str) -> Node:
     kind, n = array.type, len(array)
-    if isinstance(array, pa.ExtensionArray):
+    if isinstance(array, pa.ExtensionArray) and kind.extension_name != _PERIOD:
         return _node(array.storage, path)
     if pa.types.is_dictionary(kind):
-        return _node(array.dictionary_decode(), path)
+        # Polars' categories are views of texts, which pyarrow cannot look up.
+        words = array.dictionary.cast(pa.string()) if kind.value_type == pa.string_view() else array.dictionary
+        return _node(pa.DictionaryArray.from_arrays(array.indices, words).dictionary_decode(), path)
     if array.null_count == n:
         return Node("null", n)
     if pa.types.is_boolean(kind):
