@@ -27,20 +27,25 @@ _ROOM = 200
 def to_name(text: str) -> str:
     """An id as a name, or as several with `/` between them where it is too long for one."""
     whole = _UNSAFE.sub(lambda found: "".join(f"%{byte:02X}" for byte in found[0].encode()), text)
-    if len(whole.encode()) <= _ROOM:
+    if _bytes(whole) <= _ROOM:
         return whole
     names = [""]
     size = 0
     for piece in re.findall("%[0-9A-F]{2}|.", whole, re.DOTALL):
-        length = len(piece.encode())
+        length = _bytes(piece)
         if size + length > _ROOM:
             names.append("")
             size = 0
         # A part must not begin with a dot either, which would hide it.
         piece = "%2E" if not size and piece == "." else piece
         names[-1] += piece
-        size += len(piece.encode())
+        size += _bytes(piece)
     return f"{_MORE}/".join(names)
+
+
+def _bytes(text: str) -> int:
+    """Bytes of a name; one that is not UTF-8 on disk, which no id can be, has a lone surrogate for each odd byte."""
+    return len(text.encode(errors="surrogatepass"))
 
 
 def from_name(name: str) -> str:

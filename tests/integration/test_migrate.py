@@ -131,6 +131,8 @@ def test_a_bad_file_costs_only_itself(lake: Lake, tree: Path, tmp_path: Path) ->
     (tree / "note.meta.json").write_bytes(b"{}")
     (tree / "some.jsonl").write_bytes(document(5) + b"\nno\n" + document(6) + b"\n{}\n")
     os.mkfifo(tree / "pipe.json")
+    odd = os.fsdecode(b"latin\xe9.json")
+    (tree / odd).write_bytes(document(7))
     summary, told = run(lake, tree, max_size=1_000_000)
     assert told.reason("cut.json").startswith("the document")
     assert "cannot be unpacked" in told.reason("cut.json.gz")
@@ -138,11 +140,12 @@ def test_a_bad_file_costs_only_itself(lake: Lake, tree: Path, tmp_path: Path) ->
     assert "names no strategy" in told.reason("nobody.json")
     assert "out of the tree" in told.reason("link.json")
     assert "regular file" in told.reason("pipe.json")
+    assert "lone surrogate, which is not text" in told.reason(odd)
     assert told.reason("some.jsonl").startswith("2: ") and "1 more" in told.reason("some.jsonl")
     assert told.entries[str(tree / "deep" / "good.json")].outcome == "saved"
     assert "with other content" in str(told.entries[str(tree / "good.json")].reason)
     assert told.outcomes()["note.meta.json"] == "skipped"
-    assert summary.outcomes == {"failed": 10, "saved": 1, "skipped": 1}
+    assert summary.outcomes == {"failed": 11, "saved": 1, "skipped": 1}
     assert {info.task_id for info in lake.results()} == {"good", "some-1", "some-3"}
     # What failed is tried again, and what was put right comes in.
     (tree / "cut.json").write_bytes(document(2))

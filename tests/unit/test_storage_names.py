@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -51,6 +52,11 @@ def test_every_file_of_an_old_tree_is_found_by_its_id(name: str) -> None:
     path = f"old/{name}.json"
     task_id = PATTERNS[0].task_id(path)
     assert task_id is not None and f"{name}.json" in PATTERNS[0].ends(task_id)
+
+
+def test_a_file_whose_name_is_not_utf8_is_no_result() -> None:
+    for name in (b"latin\xe9.json", b"%FF\xe9.json", b"\xe9" * 250 + b".json"):
+        assert PATTERNS[0].task_id(f"old/{os.fsdecode(name)}") is None
 
 
 @pytest.mark.parametrize("pattern", PATTERNS, ids=str)
