@@ -97,6 +97,7 @@ class DualResultStorage:
         self._first, self._second = CALLED[self._side], CALLED[OTHER[self._side]]
         self._cause: CatalogError | StorageError = CatalogError(f"the {self._second} was not tried yet")
         self._pause = _PAUSE
+        self._closed = False
 
     def save_result(
         self,
@@ -113,6 +114,7 @@ class DualResultStorage:
             InvalidInputError, AlreadyExistsError, StorageError, CatalogError: as the primary says; nothing was saved.
             CommitUnknownError: the primary is the lake and may have it: look the result up.
         """
+        self._check_open()
         source = source_of(result, time or self._now())
 
         def save(side: Side) -> ResultInfo:
@@ -194,6 +196,7 @@ class DualResultStorage:
             NotFoundError: there is none.
             StorageError, CatalogError: as the primary says; it is still there.
         """
+        self._check_open()
         with self.journal.lock(task_id):
             entry = self.journal.get(task_id)
             first = self._side if entry is None else entry.right
@@ -218,7 +221,8 @@ class DualResultStorage:
             return False
 
     def close(self) -> None:
-        """Close both storages, as far as they are this one's to close."""
+        """Close both storages, as far as they are this one's to close; nothing is saved or deleted here any more."""
+        self._closed = True
         for storage in self.storages.values():
             if isinstance(storage, JsonResultStorage | LakeResultStorage):
                 storage.close()
@@ -226,6 +230,11 @@ class DualResultStorage:
     def __repr__(self) -> str:
         first, second = self.storages[self._side], self.storages[OTHER[self._side]]
         return f"DualResultStorage({first!r}, {second!r})"
+
+    def _check_open(self) -> None:
+        # Else the closed lake would be taken for one that is away, and miss all that is saved from now on.
+        if self._closed:
+            raise CatalogError(f"{self!r} was closed: make another one")
 
     # Writing: what the journal says at each moment is true however the process ends.
 

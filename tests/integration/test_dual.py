@@ -55,6 +55,22 @@ def mended(dual: DualResultStorage) -> list[str]:
 
 
 @pytest.mark.parametrize("primary", ["json", "lake"])
+def test_what_was_closed_saves_and_deletes_nothing_rather_than_leave_the_lake_behind(
+    make: Make, journal: Journal, primary: str
+) -> None:
+    dual = make(primary)
+    dual.save_result("a", {"strategy": "s", "n": 1})
+    dual.close()
+    dual.close()
+    with pytest.raises(CatalogError, match="was closed: make another one"):
+        dual.save_result("b", {"strategy": "s", "n": 2})
+    with pytest.raises(CatalogError, match="was closed: make another one"):
+        dual.delete_result("a")
+    assert list(journal.entries()) == []
+    assert make().load_result("a") == {"strategy": "s", "n": 1} and not make().exists("b")
+
+
+@pytest.mark.parametrize("primary", ["json", "lake"])
 def test_both_get_the_same_bytes_of_one_serialisation(
     make: Make, tree: JsonResultStorage, lake: Lake, primary: str
 ) -> None:
