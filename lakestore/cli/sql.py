@@ -25,6 +25,14 @@ _NESTED = {"struct", "list", "array", "map", "union"}
 @click.command()
 @click.argument("query")
 @click.option(
+    "-p",
+    "--param",
+    "params",
+    metavar="NAME=VALUE",
+    multiple=True,
+    help="The text that $NAME stands for in the query; may be given several times.",
+)
+@click.option(
     "--timeout",
     type=click.FloatRange(min=0, min_open=True),
     metavar="SECONDS",
@@ -37,22 +45,27 @@ _NESTED = {"struct", "list", "array", "map", "union"}
 )
 @format_option
 @lake_options
-def sql(query: str, timeout: float, memory: int, format: str | None) -> None:
+def sql(query: str, params: tuple[str, ...], timeout: float, memory: int, format: str | None) -> None:
     """Answer one SELECT over the lake.
 
     It is written in DuckDB's SQL; '-' reads it from standard input. Every lake table is there by its
     name ('lakestore tables' lists them), and 'results' has a row for each result. The query sees one
     snapshot; it can neither write nor read any file but the lake's live data files.
 
+    A value for $NAME is text that DuckDB compares with any column; where it is to be calculated with, cast it:
+    $fee::DOUBLE.
+
     In JSON, numbers keep all their digits, and values that JSON has no type for are text as DuckDB writes them.
 
     \b
     Example:
       lakestore sql 'SELECT strategy, count(*) AS n FROM trades GROUP BY ALL ORDER BY n DESC'
+      lakestore sql -p pair=BTC/USD -p since=2026-01-01 'FROM trades WHERE pair = $pair AND run_date >= $since'
       lakestore sql - --format csv < report.sql > report.csv
     """
     from lakestore.query import Limits
 
+    given = dict(_param(text) for text in params)
     settings = config(format)
     if query == "-":
         try:
@@ -60,10 +73,17 @@ def sql(query: str, timeout: float, memory: int, format: str | None) -> None:
         except UnicodeDecodeError as exc:
             raise InvalidInputError(f"the query on standard input is not UTF-8: {exc}") from exc
     with open_lake(settings) as lake:
-        relation = lake.sql(query, untrusted=True, limits=Limits(seconds=timeout, memory=f"{memory}B"))
+        relation = lake.sql(query, given or None, untrusted=True, limits=Limits(seconds=timeout, memory=f"{memory}B"))
         kinds = [kind.id for kind in relation.types]
         fields = [Field(name, number=kind in _NUMBERS) for name, kind in zip(relation.columns, kinds, strict=True)]
         print_rows(fields, _rows(relation), settings.format)
+
+
+def _param(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise click.BadParameter(f"{text!r} is not NAME=VALUE.", param_hint="'-p' / '--param'")
+    return name.removeprefix("$"), value
 
 
 def _rows(relation: DuckDBPyRelation) -> Iterator[list[Any]]:

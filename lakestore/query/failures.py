@@ -15,12 +15,16 @@ from lakestore.query.prune import Needs
 _SHOWN = 40
 _FILE = re.compile(r"""["']([^"']+\.parquet)["']""")
 
+_LINE = re.compile(r"^LINE (\d+):", re.MULTILINE)
+
 
 def translated(
     error: Exception,
     columns: Mapping[str, Iterable[str]],
     needs: Needs | None = None,
     paths: Iterable[str] = (),
+    *,
+    untrusted: bool = False,
 ) -> LakestoreError:
     """The error to raise in place of DuckDB's.
 
@@ -29,8 +33,11 @@ def translated(
         columns: the tables that can be named, with their columns.
         needs: the tables that the statement names.
         paths: the data files that it reads.
+        untrusted: whether DuckDB was given it within another one, which begins a line above.
     """
     message = str(error).split("\nStack Trace", 1)[0].split("\n\nStack Trace", 1)[0].rstrip()
+    if untrusted:
+        message = _LINE.sub(_line_above, message)
     if _is_of_files(error, message):
         match = _FILE.search(message)
         path = match[1] if match else unreadable(paths)
@@ -40,9 +47,14 @@ def translated(
                 "query again (vacuum may have taken it), else restore it from a backup"
             )
     if isinstance(error, duckdb.OutOfMemoryException):
-        return QueryError(f"the statement needs more memory than it may have: {message}; narrow it, or raise the limit")
+        return QueryError(
+            f"the statement needs more memory than it may have: {message}; narrow it, or raise the limit "
+            "(Limits(memory=…), --memory)"
+        )
     if isinstance(error, duckdb.CatalogException):
-        return QueryError(f"{message}\n\nthe lake's tables: {_listed(columns)}")
+        # A DataFrame is a table to who knows DuckDB.
+        hint = "" if untrusted else "; lake.connect() sees tables of yours beside them"
+        return QueryError(f"{message}\n\nthe lake's tables: {_listed(columns)}{hint}")
     if isinstance(error, duckdb.BinderException):
         named = [name for name in columns if needs is not None and name in needs.tables]
         lines = [f"columns of {name}: {_listed(columns[name])}" for name in named]
@@ -57,6 +69,11 @@ def _is_of_files(error: Exception, message: str) -> bool:
         or type(error) is duckdb.Error
         or (isinstance(error, duckdb.InvalidInputException) and ("arquet" in message or "unicode" in message))
     )
+
+
+def _line_above(found: re.Match[str]) -> str:
+    # As wide as it was: a caret below points at a place in the line.
+    return f"LINE {int(found[1]) - 1}:".ljust(len(found[0]))
 
 
 def _listed(names: Iterable[str]) -> str:

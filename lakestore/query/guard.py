@@ -79,7 +79,8 @@ def one_query(con: duckdb.DuckDBPyConnection, sql: str, *, untrusted: bool) -> N
             if untrusted
             else "use lake.connect() for anything else"
         )
-        raise QueryError(f"a {kind} statement is not a SELECT: {hint}")
+        article = "an" if kind[0] in "AEIOU" else "a"
+        raise QueryError(f"{article} {kind} statement is not a SELECT: {hint}")
 
 
 def check(tree: Node | None, tables: Collection[str]) -> None:
@@ -167,7 +168,8 @@ def answer(
     if failures:
         if not in_time and isinstance(failures[0], duckdb.InterruptException):
             raise QueryError(
-                f"the statement ran longer than {limits.seconds:g} s: narrow it, or raise the limit"
+                f"the statement ran longer than {limits.seconds:g} s: narrow it, or raise the limit "
+                "(Limits(seconds=…), --timeout)"
             ) from failures[0]
         raise failures[0]
     return con.table(f"{_ANSWERS}.main.answer")

@@ -145,7 +145,7 @@ def run(
             raise
         if snapshot is None:
             raise translated(exc, {}, needs) from exc
-        raise translated(exc, _columns(snapshot), needs, _paths(root, snapshot)) from exc
+        raise translated(exc, _columns(snapshot), needs, _paths(root, snapshot), untrusted=untrusted) from exc
     except BaseException:
         con.close()
         raise

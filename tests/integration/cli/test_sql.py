@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
+import json
 from pathlib import Path
 
 import pytest
@@ -83,6 +85,27 @@ def test_a_wrong_column_is_named(call: Call, lake: Path) -> None:
     done = call("sql", "SELECT prize FROM trades")
     assert (done.code, done.out) == (11, "")
     assert done.err.startswith("error: ") and "prize" in done.err
+
+
+def test_an_error_names_the_line_of_the_query_as_it_was_given(call: Call, lake: Path) -> None:
+    for above in (0, 1, 8, 9):
+        done = call("sql", "\n" * above + "SELECT pair, prize FROM trades")
+        here, caret = next(pair for pair in itertools.pairwise(done.err.splitlines()) if pair[0].startswith("LINE"))
+        assert here.startswith(f"LINE {above + 1}: ")
+        assert here[caret.index("^") :].startswith("prize")
+
+
+def test_a_value_stands_for_its_name_and_is_never_sql(call: Call, lake: Path) -> None:
+    query = "SELECT count(*) AS n FROM trades WHERE strategy = $strategy AND pnl > $least AND run_date > $since"
+    values = ("-p", "strategy=breakout", "-p", "$least=2.5", "--param", "since=2020-01-01")
+    assert call("sql", *values, query, "--format", "csv").out == "n\n1\n"
+    odd = "x' OR 1=1 --\n="
+    done = call("sql", "-p", f"v={odd}", "SELECT $v AS v", "--format", "json")
+    assert json.loads(done.out) == [{"v": odd}]
+    assert call("sql", "-p", "v=", "SELECT $v AS v", "--format", "json").out == '[\n{"v":""}\n]\n'
+    assert call("sql", "-p", "v", "SELECT $v").code == call("sql", "-p", "=v", "SELECT $v").code == 2
+    for missing in ((), ("-p", "w=1")):
+        assert call("sql", *missing, "SELECT $v").code == 11
 
 
 def test_a_failure_while_rows_are_read_is_an_error_too(call: Call, lake: Path) -> None:
