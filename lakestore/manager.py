@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -31,6 +32,7 @@ class ResultManager:
         """Made by `from_env` and `from_config`."""
         self.mode = mode
         self.storage = storage
+        self._configured: Callable[[], Self] | None = None
 
     @classmethod
     def from_env(
@@ -77,6 +79,12 @@ class ResultManager:
     @classmethod
     def from_config(cls, config: Config, *, strategy: str | None = None) -> Self:
         """The storage of a configuration; raises as `from_env` does."""
+        made = cls(config.mode, cls._storage(config, strategy))
+        made._configured = partial(cls.from_config, config, strategy=strategy)
+        return made
+
+    @staticmethod
+    def _storage(config: Config, strategy: str | None) -> ResultStorage:
         journal = Journal(config.json_root, config.lake)
         if config.mode == "lake":
             _warn_of_repairs(journal, config.mode)
@@ -84,7 +92,7 @@ class ResultManager:
             noted = journal if config.json_root is not None and config.json_root.exists() else None
             lake = LakeResultStorage.at(config.lake, dsn=config.dsn, strategy=strategy, journal=noted)
             _ = lake.lake
-            return cls(config.mode, lake)
+            return lake
         if config.json_root is None:
             raise InvalidInputError(
                 f"mode {config.mode} needs the tree of JSON files: set RESULT_STORAGE_JSON_ROOT to its root directory"
@@ -99,13 +107,13 @@ class ResultManager:
         )
         if config.mode == "json":
             _warn_of_repairs(journal, config.mode)
-            return cls(config.mode, tree)
+            return tree
         lake = LakeResultStorage.at(config.lake, dsn=config.dsn, strategy=strategy)
         if config.primary == "lake":
             # Only a secondary may be away when an engine starts.
             _ = lake.lake
         pair = (tree, lake) if config.primary == "json" else (lake, tree)
-        return cls(config.mode, DualResultStorage(*pair, journal=journal, verify_reads=config.verify_reads))
+        return DualResultStorage(*pair, journal=journal, verify_reads=config.verify_reads)
 
     def save_result(
         self,
@@ -166,6 +174,12 @@ class ResultManager:
         self, exc_type: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def __reduce__(self) -> tuple[Callable[[], Self], tuple[()]]:
+        """Pickled, as workers get their arguments, it becomes one of the same configuration, opened there."""
+        if self._configured is None:
+            raise TypeError("a ResultManager of a storage of one's own is not pickled: make one in each process")
+        return self._configured, ()
 
     def __repr__(self) -> str:
         return f"ResultManager({self.mode!r}, {self.storage!r})"

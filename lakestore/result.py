@@ -11,6 +11,7 @@ import pyarrow as pa
 from lakestore.codec import arrow, decode, values
 from lakestore.codec.envelope import Envelope, StoredRegion
 from lakestore.errors import CorruptFileError
+from lakestore.gather import one
 from lakestore.identity import digest
 from lakestore.model import ResultInfo
 
@@ -81,5 +82,33 @@ class Result:
         node = decode.node_of(self._envelope, region, self._fetch, f"result {self.info.task_id!r}")
         return decode.table_of(node, region.meta) if region.arrow is None else arrow.restore(node, blobs[region.arrow])
 
+    def __reduce__(self) -> tuple[type[Result], tuple[ResultInfo, Envelope, Held]]:
+        """Pickled, as workers give back what they loaded, it takes its rows along and needs no lake."""
+        found = {_place(region): self._fetch(region) for region in self._envelope.regions}
+        return Result, (self.info, self._envelope, Held({place: _packed(rows) for place, rows in found.items()}))
+
     def __repr__(self) -> str:
         return f"Result({self.info.task_id!r}, strategy={self.info.strategy!r}, tables={dict(self.info.tables)})"
+
+
+class Held:
+    """Rows of a result that were read before, as Arrow IPC by table and strategy."""
+
+    def __init__(self, rows: Mapping[tuple[str, str], bytes]) -> None:
+        """Hold them."""
+        self._rows = rows
+
+    def __call__(self, region: StoredRegion) -> Mapping[int, pa.Array]:
+        """The columns of a region by field id."""
+        with pa.ipc.open_stream(self._rows[_place(region)]) as reader:
+            table = reader.read_all()
+        return {int(name): one(table.column(name)) for name in table.column_names}
+
+
+def _place(region: StoredRegion) -> tuple[str, str]:
+    return region.table, region.strategy
+
+
+def _packed(rows: Mapping[int, pa.Array]) -> bytes:
+    # Pickle would take the whole of an array of which this is a part.
+    return arrow.table_bytes(pa.table({str(number): array for number, array in rows.items()}))

@@ -249,8 +249,9 @@ def _plain_value(value: Any, path: str) -> Any:
         return _plain_value(dict(value), path)
     if isinstance(value, list | tuple):
         return _plain_value(list(value), path)
+    table = " (a table beside the document: tables=…)" if hasattr(kind, "__arrow_c_stream__") else ""
     raise InvalidInputError(
-        f"{path}: {kind.__name__} has no form in JSON; give text, a number, a bool, None, a list or a dict"
+        f"{path}: {kind.__name__} has no form in JSON; give text, a number, a bool, None, a list or a dict{table}"
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import math
 import multiprocessing
 import os
 import pickle
@@ -12,10 +14,11 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 import lakestore
-from lakestore import Lake
+from lakestore import Lake, Result, ResultManager
 from lakestore.errors import CatalogError
 from tests.crowd import crowd
 from tests.lake_state import check, document
@@ -82,6 +85,51 @@ def test_a_lake_sent_to_a_worker_is_opened_there(tmp_path: Path, dsn: str, embed
         check(lake, {"w1": document("w1")})
     with pytest.raises(CatalogError, match="was closed"):
         pickle.dumps(lake)
+
+
+def _load_there(lake: Lake, task_id: str) -> Result:
+    with lake:
+        return lake.load(task_id)
+
+
+def test_a_result_that_a_worker_loaded_comes_whole(tmp_path: Path, dsn: str) -> None:
+    given = pa.table(
+        {"side": pa.array(["b", None, "s"]).dictionary_encode(), "at": pa.array([1, 2, None], "time32[s]")}
+    )
+    several = gzip.decompress(next(Path("examples/freqtrade").glob("*2026-04-03*")).read_bytes())
+    with lakestore.open(tmp_path / "lake", dsn=dsn) as lake:
+        lake.save(several, task_id="several")
+        lake.save({"strategy": "s", "nan": math.nan}, tables={"fills": given}, task_id="given")
+        lake.save({"strategy": "s"}, task_id="none")
+        for task_id in ("several", "given", "none"):
+            with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+                there = pool.submit(_load_there, lake, task_id).result()
+            here = lake.load(task_id)
+            assert there.info == here.info and there.to_json() == here.to_json()
+            assert repr(there.document) == repr(here.document)
+            assert there.tables.keys() == here.tables.keys()
+            assert all(there.tables[name].equals(table) for name, table in here.tables.items())
+        # The lake is of no use to it any more.
+        lake.delete("several")
+    assert len(pickle.loads(pickle.dumps(there)).to_json()) == len(there.to_json())
+
+
+def _manage_there(manager: ResultManager, task_id: str) -> str:
+    with manager:
+        manager.save_result(task_id, {"strategy": "s", "id": task_id})
+        return repr(manager)
+
+
+@pytest.mark.parametrize("mode", ["json", "dual", "lake"])
+def test_a_manager_sent_to_a_worker_is_opened_there(tmp_path: Path, dsn: str, mode: str) -> None:
+    settings = {"json_root": tmp_path / "tree", "lake": tmp_path / "lake", "dsn": dsn, "environ": {}}
+    with ResultManager.from_env(mode=mode, **settings) as manager:
+        manager.save_result("a", {"strategy": "s", "id": "a"})
+        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+            assert pool.submit(_manage_there, manager, "b").result() == repr(manager)
+        assert {info.task_id for info in manager.list_results()} == {"a", "b"}
+        with pytest.raises(TypeError, match="make one in each process"):
+            pickle.dumps(ResultManager("json", manager.storage))
 
 
 def test_many_threads_share_one_lake(lake: Lake) -> None:

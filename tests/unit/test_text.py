@@ -97,6 +97,10 @@ def test_a_word_is_found_at_any_place() -> None:
     [
         ({1, 2}, r"\$\.a\[0\]\.v: set has no form in JSON"),
         (b"x", r"\$\.a\[0\]\.v: bytes has no form"),
+        (
+            pd.DataFrame({"a": [1]}),
+            r"\$\.a\[0\]\.v: DataFrame has no form .* \(a table beside the document: tables=…\)",
+        ),
         (object(), r"\$\.a\[0\]\.v: object has no form"),
         (np.datetime64("NaT", "ns"), r"\$\.a\[0\]\.v: datetime64 has no form"),
         (np.timedelta64(5, "ns"), r"\$\.a\[0\]\.v: timedelta64 has no form"),
