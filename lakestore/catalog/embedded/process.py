@@ -75,6 +75,12 @@ def accounts(data: str) -> tuple[Account, Account]:
     nobody = _nobody()
     if os.path.exists(data):
         owner = os.stat(data)
+        if owner.st_uid == 0:
+            raise CatalogError(
+                f"{data} belongs to root, as after a copy that kept no owners, and postgres does not run as root; "
+                f"copy it again with 'cp -a', or remove {os.path.dirname(data)} while no process uses the lake and let "
+                "'lakestore catalog sync --rebuild' make it anew"
+            )
         return Account(owner.st_uid, owner.st_gid, True), nobody
     server = PRIVATE_UID
     while user_name(server) is not None:

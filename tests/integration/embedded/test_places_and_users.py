@@ -70,6 +70,16 @@ def test_postgres_of_root_has_a_uid_of_its_own(catalog: Path) -> None:
 
 
 @needs_root
+def test_a_copy_that_kept_no_owners_is_told_how_to_copy(catalog: Path, tmp_path: Path) -> None:
+    with EmbeddedServer.attach(catalog):
+        pass
+    copied = tmp_path / "copied"
+    shutil.copytree(catalog, copied, ignore=lambda _, names: [name for name in names if name.endswith(".lock")])
+    with pytest.raises(CatalogError, match=r"copied/data belongs to root, .* 'cp -a', or remove .*/copied while"):
+        EmbeddedServer.attach(copied)
+
+
+@needs_root
 def test_root_serves_from_a_wheel_that_only_root_can_reach(
     empty: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
