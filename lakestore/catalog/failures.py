@@ -29,7 +29,13 @@ _HINTS = {
 
 
 def is_storable(text: str) -> bool:
-    """Say whether a Postgres text can hold it: no NUL, no lone surrogate."""
+    """Say whether a Postgres text can hold it: no NUL, no lone surrogate.
+
+    Raises:
+        InvalidInputError: it is no text, as an id that an engine counts.
+    """
+    if not isinstance(text, str):
+        raise InvalidInputError(f"{text!r} is {type(text).__name__}, not text: task ids are text")
     if "\0" in text:
         return False
     try:

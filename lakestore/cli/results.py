@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
+
 import click
 
 from lakestore.cli.options import config, format_option, lake_options, open_lake
-from lakestore.cli.output import Field, print_rows
+from lakestore.cli.output import Field, print_rows, say
 from lakestore.model import ResultInfo
 
 _SHORT = (
@@ -51,7 +53,8 @@ def results(
 ) -> None:
     """List results, newest run first.
 
-    The table is short; JSON and CSV hold everything the catalog knows of each result.
+    The table is short; JSON and CSV hold everything the catalog knows of each result. Where --limit leaves
+    some out, a note on standard error says so.
 
     \b
     Example:
@@ -60,9 +63,13 @@ def results(
     """
     settings = config(format)
     with open_lake(settings) as lake:
-        found = lake.results(strategy=strategy, status=status, since=since, until=until, limit=limit, after=after)
+        more = lake.results(strategy=strategy, status=status, since=since, until=until, limit=limit + 1, after=after)
+    found = more[:limit]
     fields = _SHORT if settings.format == "table" else _FULL
     print_rows(fields, ([_value(info, field.name) for field in fields] for info in found), settings.format)
+    if len(more) > limit:
+        after = shlex.quote(found[-1].task_id)
+        say(f"note: there are more than these {limit}; --limit gives more, --after {after} the next")
 
 
 def _value(info: ResultInfo, name: str) -> object:

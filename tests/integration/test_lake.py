@@ -216,6 +216,12 @@ def test_a_document_of_several_strategies_has_rows_in_the_partition_of_each(lake
     assert [info.task_id for info in lake.results(strategy="B")] == ["t"]
 
 
+def test_an_id_that_is_no_text_is_told_so(lake: Lake) -> None:
+    for ask in (lake.load, lake.info, lake.exists, lake.delete):
+        with pytest.raises(lakestore.InvalidInputError, match="5 is int, not text: task ids are text"):
+            ask(5)  # type: ignore[arg-type]
+
+
 def test_given_tables_become_arrays_of_records_and_come_back_with_their_schema(lake: Lake) -> None:
     given = pa.table(
         {

@@ -49,6 +49,13 @@ def test_results_are_chosen_and_paged(call: Call, lake: Path, options: str, expe
     assert ids(call("results", "--format", "json", *options.split())) == expected
 
 
+def test_a_note_says_what_the_limit_leaves_out(call: Call, lake: Path) -> None:
+    assert call("results", "--limit", "1").err == (
+        "note: there are more than these 1; --limit gives more, --after b1 the next\n"
+    )
+    assert call("results", "--limit", "2").err == call("results", "--limit", "1", "--after", "b1").err == ""
+
+
 def test_a_time_that_is_none_is_refused(call: Call, lake: Path) -> None:
     done = call("results", "--since", "yesterday-ish")
     assert done.code == 3 and "yesterday-ish" in done.err
