@@ -75,7 +75,7 @@ def trimmed(
     end = len(_MAGIC)
     first_row = 0
     for group in footer[_ROW_GROUPS][1][1]:
-        known: dict[Any, int] = {}
+        known: dict[Any, list[tuple[bytes, int]]] = {}
         for own, chunk in zip(repetitions, group[_CHUNKS][1][1], strict=True):
             meta: Struct = chunk[_META][1]
             path = b".".join(meta[_PATH][1][1]).decode("utf-8", "replace")
@@ -83,9 +83,11 @@ def trimmed(
             other = None if again is None else again(first_row, group[_GROUP_ROWS][1])
             pages, head = _pages(source, meta, other, codec)
             # Bytes mean the same only with the same type, codec and levels.
-            key = (meta[_TYPE][1], meta[_CODEC][1], meta[_VALUES][1], own, pages)
-            place = known.setdefault(key, end)
+            key = (meta[_TYPE][1], meta[_CODEC][1], meta[_VALUES][1], own, len(pages))
+            alike = known.setdefault(key, [])
+            place = next((place for other, place in alike if other == pages), end)
             if place == end:
+                alike.append((pages, place))
                 pieces.append(pages)
                 end += len(pages)
             if _DICTIONARY in meta:
