@@ -21,7 +21,8 @@ def part(texts: pa.StringArray) -> tuple[TimeFormat, pa.Array, pa.Array] | None:
         The format; the values, null where the text is another or null; where the others are. None: there are no times,
         or nothing else.
     """
-    found = Counter(_kind(guess) for text in texts.slice(0, _LOOKED) if (guess := _guess(text)) is not None)
+    looked = [text.encode() for text in texts.slice(0, _LOOKED).to_pylist() if text is not None]
+    found = Counter(_kind(guess) for guess in map(TEXT.fullmatch, looked) if guess is not None)
     for pattern, _ in found.most_common(1):
         alike = pc.match_substring_regex(texts, pattern)
         read = parse(pc.if_else(alike, texts, pa.scalar(None, pa.string())))
@@ -29,10 +30,6 @@ def part(texts: pa.StringArray) -> tuple[TimeFormat, pa.Array, pa.Array] | None:
         if read is not None and pc.any(others).as_py():
             return *read, others
     return None
-
-
-def _guess(text: pa.Scalar) -> re.Match[bytes] | None:
-    return TEXT.fullmatch(text.as_buffer().to_pybytes()) if text.is_valid else None
 
 
 def _kind(guess: re.Match[bytes]) -> str:

@@ -13,6 +13,8 @@ _TWO = np.frombuffer(b"".join(b"%02d" % i for i in range(100)), np.uint16)
 _THREE = [np.frombuffer(b"".join((b"%03d" % i)[:k] for i in range(1000)), f"V{k}") for k in (1, 2, 3)]
 _KEPT = np.array([len((b"%03d" % i).rstrip(b"0")) for i in range(1000)], np.int64)
 """Of a number of three digits: its bytes, its first bytes, and how many are left without trailing zeros."""
+_USUAL = 1 << 15
+"""Days from 1970 to 2059, whose dates are made once a process."""
 
 
 def _zones(values: Ints, fmt: TimeFormat) -> tuple[list[str], Ints]:
@@ -119,9 +121,16 @@ def _layout(fmt: TimeFormat, width: int) -> tuple[Items, np.dtype[np.void]]:
 def _dates(days: Ints, dash: str) -> Items:
     """`YYYY-MM-DD` (with such a dash) of each day; over a narrow range each date is made once."""
     low, high = int(days.min()), int(days.max())
+    if 0 <= low and high < _USUAL:
+        return _usual(dash).take(days)
     if high - low < days.size:
         return _civil(np.arange(low, high + 1), dash).take(days - low)
     return _civil(days, dash)
+
+
+@lru_cache
+def _usual(dash: str) -> Items:
+    return _civil(np.arange(_USUAL), dash)
 
 
 def _civil(days: Ints, dash: str) -> Items:
