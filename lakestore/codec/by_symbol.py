@@ -85,10 +85,11 @@ def _packed(table: LakeTable, parts: Sequence[pack.Rows], whole: Whole, room: in
     # A symbol and column takes a byte and more.
     if not 0 < count <= MOST or not 0 < len(whole.columns) * count <= room:
         return None
-    names = sorted(encoded.dictionary.to_pylist())
-    ranks = pc.index_in(encoded.dictionary, value_set=pa.array(names, pa.string())).to_numpy().astype(np.uint8)
+    names = encoded.dictionary.to_pylist()
+    order = {name: rank for rank, name in enumerate(sorted(names))}
+    ranks = np.array([order[name] for name in names], np.uint8)
     symbols = _Symbols(ranks[encoded.indices.to_numpy()], count)
-    texts = [name.encode() for name in names]
+    texts = [name.encode() for name in order]
     out = bits.Writer()
     head = bytearray([count, out.put(symbols.rows), out.put(np.array([len(text) for text in texts]))])
     if count > 1:
