@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import cache
 
 import numpy as np
@@ -24,6 +25,8 @@ MAX_SCALE = 12
 """Decimals tried for scaled integers; a double has 15 that survive."""
 EXACT = 2**53
 """Integers up to here are exact as doubles."""
+_SHOWN = 8
+"""Values whose texts show the least decimals of a column."""
 _PLAIN_LOW, _PLAIN_HIGH = -5, 15
 """Exponents down and up to which orjson writes doubles without one, at least."""
 
@@ -146,7 +149,7 @@ def _plain(values: Floats, lead: bytes = b"") -> pa.StringArray:
     # One text for the whole column: [1.5,2.0,…]; its commas are the borders.
     text = orjson.dumps(np.ascontiguousarray(values), option=orjson.OPT_SERIALIZE_NUMPY)[1:-1]
     body = np.frombuffer(text, np.uint8)
-    if (body == ord("e")).any():
+    if b"e" in text:
         # Another release of orjson draws the line elsewhere: the layout is ours.
         own = [lead.decode() + layout(value, DIALECTS["fixed"]) for value in values.tolist()]
         return pa.array(own, pa.string())
@@ -215,13 +218,23 @@ def decimals(values: Floats) -> tuple[int, Ints] | None:
     −0.0 counts as 0; `int / 10**k` gives the same double back: proved of every value.
     """
     sample = values if len(values) <= 512 else values[:: len(values) // 256]
-    for scale in range(MAX_SCALE + 1):
+    # No scale gives back a text of more decimals than it has.
+    least = max(map(_decimals, sample[:_SHOWN].tolist()), default=0)
+    for scale in range(least, MAX_SCALE + 1):
         whole = scaled(sample, scale)
         if whole is not None and len(sample) < len(values):
             whole = scaled(values, scale)
         if whole is not None:
             return scale, whole
     return None
+
+
+def _decimals(value: float) -> int:
+    """The decimals of a double's shortest text."""
+    text = repr(value)
+    if "e" in text:
+        return max(0, -int(Decimal(text).as_tuple().exponent))
+    return 0 if text.endswith(".0") else len(text) - text.find(".") - 1
 
 
 def scaled(values: Floats, scale: int) -> Ints | None:

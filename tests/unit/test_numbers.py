@@ -103,6 +103,19 @@ def test_scaled_integers_give_every_double_back_or_are_refused() -> None:
     assert numbers.decimals(np.array([2.0**53])) is None
 
 
+def test_the_least_scale_of_all_is_found() -> None:
+    random = Random(3)
+    for _ in range(2_000):
+        reach, scale = 10 ** random.randrange(1, 17), random.randrange(14)
+        values = [random.randrange(-reach, reach) / 10**scale for _ in range(random.randrange(12))]
+        if random.random() < 0.3:
+            values += [random.choice(BORDERS), float(np.nextafter(random.randrange(1, 10**6) / 10**scale, 0))]
+        array = np.array(values, np.float64)
+        tried = (scale for scale in range(numbers.MAX_SCALE + 1) if numbers.scaled(array, scale) is not None)
+        found = numbers.decimals(array)
+        assert (found and found[0]) == next(tried, None)
+
+
 @pytest.mark.parametrize("count", [0, 1, 2, 8, 15, 17])
 def test_rounded_texts_are_those_of_printf(count: int) -> None:
     rng = Random(count)
