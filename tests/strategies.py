@@ -237,7 +237,7 @@ def _kinds() -> dict[str, st.SearchStrategy[Any]]:
         "words": st.sampled_from(("BUY", "SELL", "HOLD", "")),
         "strings": strings(),
         "number_texts": st.sampled_from(("1.50", "-1371.15", "0", "1e5", "x")),
-        "text_or_number": st.sampled_from(("n/a", "")) | decimals(2),
+        "text_or_number": st.sampled_from(("n/a", "", "-", "inf", "x")) | decimals(2),
         "null": st.none(),
         "anything": json_values(5),
         "lists": st.lists(st.integers(0, 9) | decimals(2) | st.none(), max_size=4),

@@ -34,6 +34,11 @@ MAX_TEXT_DEPTH = 64
 MAX_WORDS = 4
 """Different texts that may stand among times in a column of times."""
 
+_ABSENT = frozenset(
+    ("", "-", "--", "—", "N/A", "n/a", "NA", "nan", "NaN", "null", "None", "inf", "-inf", "Infinity", "-Infinity", "∞")
+)
+"""Texts that stand where a writer has no number."""
+
 _NONE = type(None)
 
 
@@ -212,11 +217,17 @@ def _present(values: Sequence[Any]) -> Mask:
 
 
 def _mixed(values: Sequence[Any], depth: int) -> Node:
-    """A column of several kinds: the commonest kind as itself, the others as JSON text beside it."""
+    """A column of several kinds: the commonest kind as itself, the others as JSON text beside it.
+
+    Texts that only say that there is no value are never the commonest.
+    """
     integers = not any(type(value) is float for value in values)
     families = [_family(value, integers=integers) for value in values]
     counts = Counter(family for family in families if family)
-    for family, _ in counts.most_common():
+    texts = {value for value, family in zip(values, families, strict=True) if family == "str"}
+    # Were half of a result's profits "", none of any result's would be a number in SQL.
+    last = "str" if texts <= _ABSENT else None
+    for family in sorted(counts, key=lambda family: (family == last, -counts[family])):
         # A column of one family comes here when it has no natural form at all.
         if family == "odd" or len(counts) == 1:
             continue
