@@ -11,6 +11,7 @@ from uuid import uuid4
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lakestore.catalog.bounds import Bounds
 from lakestore.catalog.snapshot import RESULTS_SCHEMA, Snapshot
 from lakestore.layout import data_path
 from lakestore.model import Column, LakeTable, LiveFile
@@ -26,6 +27,11 @@ def needed(sql: str, params: Params = None) -> Needs:
     """What a statement can read, by its text."""
     con = _DUCKDB.parser()
     return prune.needed(con, parse(con, sql), params)
+
+
+def bounds_on(table: str, needs: Needs) -> Bounds | None:
+    """The bounds on a table; None when the statement does not read it."""
+    return needs.tables.get(table, Bounds() if needs.everything else None)
 
 
 def stored(name: str, kind: pa.DataType, field_id: int) -> pa.Field:
@@ -99,7 +105,7 @@ class QueryLake:
 
     @staticmethod
     def _wanted(file: LiveFile, needs: Needs) -> bool:
-        bounds = needs.table(file.table)
+        bounds = bounds_on(file.table, needs)
         return (
             bounds is not None
             and (bounds.strategies is None or file.strategy in bounds.strategies)

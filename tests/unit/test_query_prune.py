@@ -9,8 +9,8 @@ from math import inf, nextafter
 import pytest
 
 from lakestore.catalog.bounds import Bounds
-from lakestore.query.prune import EVERYTHING, LONG_COLUMNS, Needs
-from tests.query_lake import needed
+from lakestore.query.prune import EVERYTHING, LONG_COLUMNS
+from tests.query_lake import bounds_on, needed
 
 OPEN = Bounds()
 A = Bounds(strategies=frozenset({"a"}))
@@ -127,11 +127,6 @@ UNDERSTOOD = {
     "DESCRIBE trades": OPEN,
     "FROM trades PIVOT (sum(pnl) FOR symbol IN ('x'))": OPEN,
 }
-
-
-def bounds_on(table: str, needs: Needs) -> Bounds | None:
-    """The bounds on a table; None when the statement does not read it."""
-    return needs.tables.get(table, OPEN if needs.everything else None)
 
 
 @pytest.mark.parametrize("sql", UNDERSTOOD)
