@@ -22,6 +22,7 @@ from lakestore.catalog.snapshot import Snapshot, Wanted
 from lakestore.config import MAX_DOCUMENT, Config
 from lakestore.errors import (
     CatalogError,
+    InvalidInputError,
     LakestoreError,
     NotFoundError,
 )
@@ -237,11 +238,18 @@ class Lake:
             For each item in order what the catalog keeps of it, or the error for which it alone was not saved.
 
         Raises:
+            InvalidInputError: one is no `Item`; none was saved.
             StorageError: the file system refused; none was saved.
             CommitUnknownError: the connection was lost at the commit: look the results up.
             CatalogError: the catalog cannot be reached; none was saved.
         """
-        return batch.save_many(self.saver(), list(items), replace=replace)
+        given = list(items)
+        wrong = next(((place, item) for place, item in enumerate(given) if not isinstance(item, Item)), None)
+        if wrong is not None:
+            raise InvalidInputError(
+                f"items[{wrong[0]}] is {type(wrong[1]).__name__}, not an Item: give lakestore.Item(document=…)"
+            )
+        return batch.save_many(self.saver(), given, replace=replace)
 
     def load(self, task_id: str) -> Result:
         """Find one result; its document and tables are read from the files when they are asked for.

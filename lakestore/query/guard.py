@@ -61,6 +61,8 @@ def one_query(con: duckdb.DuckDBPyConnection, sql: str, *, untrusted: bool) -> N
     Raises:
         QueryError: there are none or several, or it is of another kind.
     """
+    if not isinstance(sql, str):
+        raise QueryError(f"a statement is text, not {type(sql).__name__}: give one SELECT")
     if untrusted and len(sql) > MAX_SQL:
         raise QueryError(f"the statement has {len(sql)} characters, at most {MAX_SQL} are accepted: shorten it")
     statements = con.extract_statements(sql)

@@ -307,6 +307,12 @@ def test_a_trusted_statement_does_not_see_python_variables(lake: QueryLake) -> N
             query.run(lake.root, lake.pruned(), f"SELECT * FROM {name}")
 
 
+@pytest.mark.parametrize("untrusted", [False, True])
+def test_a_statement_is_text(lake: QueryLake, untrusted: bool) -> None:
+    with pytest.raises(QueryError, match="a statement is text, not NoneType"):
+        query.run(lake.root, lake.pruned(), None, untrusted=untrusted)  # type: ignore[arg-type]
+
+
 def test_a_trusted_statement_reads_only(lake: QueryLake) -> None:
     for sql in ("CREATE TABLE x AS SELECT 1", "COPY trades TO 'x.csv'", "SET threads = 1", "SELECT 1; SELECT 2", ""):
         with pytest.raises(QueryError):

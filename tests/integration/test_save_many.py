@@ -144,3 +144,9 @@ def test_batches_with_one_result_in_common_at_once_both_succeed(lake: Lake) -> N
     assert len(lake.results()) == 13
     # The losers' files are gone.
     assert files(lake) == {file.path for file in lake.files()}
+
+
+def test_what_is_no_item_is_named_and_nothing_is_saved(lake: Lake) -> None:
+    with pytest.raises(InvalidInputError, match=r"items\[1\] is dict, not an Item: give lakestore\.Item\(document=…\)"):
+        lake.save_many([Item(document=document(1)), {"strategy": "s"}])  # type: ignore[list-item]
+    assert lake.results() == []
