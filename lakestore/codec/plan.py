@@ -171,8 +171,8 @@ def lifted_form(value: Any, *, root: bool = False) -> Form | None:
     """Which shape a value has that no profile names; None: it stays.
 
     Beside arrays only objects that are tables beyond doubt: equal-length arrays (as a whole document: two or more, of
-    eight or more scalars), and eight or more keys that count from 0 or 1 or are times, over records of the same keys,
-    over numbers, or in each of two or more columns of scalars; ids over records of the same keys.
+    eight or more scalars), and eight or more keys that count from 0 or 1 or are times or tuples, over records of the
+    same keys, over numbers, or in each of two or more columns of scalars; ids over records of the same keys.
     """
     if isinstance(value, list):
         return records.array_form(value)

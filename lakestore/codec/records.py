@@ -20,6 +20,8 @@ MAX_WIDTH = 64
 _ID = 16
 _LONG_ID = re.compile(r"(?=\D*\d)[A-Za-z0-9_-]+", re.ASCII)
 """Characters of an id from which no pattern is asked of it but a digit: UUID, hex, ULID."""
+_TUPLE = re.compile(r"\(.+,.*\)")
+"""What pandas makes of a key of several parts, as of each pair of parameters that were tried: `(5, 20)`."""
 _DIGITS = re.compile("[0-9]+")
 _SCALARS = {str, int, float, bool, type(None)}
 _NUMBERS = {int, float, type(None)}
@@ -91,10 +93,12 @@ def are_frame(value: Mapping[str, Any]) -> bool:
 
 
 def are_numbered(keys: Mapping[str, Any]) -> bool:
-    """Whether there are at least eight keys that count from 0 or 1, or that all are times in one format."""
+    """Whether there are at least eight keys that count from 0 or 1, or that all are times in one format, or tuples."""
     if len(keys) < MIN_KEYS:
         return False
     first = next(iter(keys))
+    if _TUPLE.fullmatch(first):
+        return all(map(_TUPLE.fullmatch, keys))
     if first in ("0", "1"):
         start = int(first)
         return list(keys) == list(map(str, range(start, start + len(keys))))

@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from datetime import date
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 
@@ -177,6 +179,23 @@ def test_records_under_ids_are_a_table(keys: list[str]) -> None:
     stored = encoded({"orders": {key: {"price": 1.5} for key in keys}})
     assert [(region.table, region.form) for region in stored.envelope.regions] == [("orders", "keyed")]
     assert [row["key"] for row in rows(stored, "orders")] == keys
+
+
+def test_what_pandas_has_under_several_indexes_is_a_table() -> None:
+    index = pd.MultiIndex.from_product([range(3), ["BTC, spot", "ETH"], range(20, 22)])
+    frame = pd.DataFrame({"sharpe": np.arange(12) * 0.25, "trades": np.arange(12)}, index=index)
+    written = {
+        "heatmap": json.loads(frame["sharpe"].to_json()),
+        "runs": json.loads(frame.to_json(orient="index")),
+        "columns": json.loads(frame.to_json()),
+    }
+    stored = encoded({**written, "ranges": {"(0, 1)": 2}, "notes": {f"(see {n})": n for n in range(9)}})
+    assert {region.table: region.form for region in stored.envelope.regions} == {
+        "heatmap": "pairs", "runs": "keyed", "columns": "keyed_columns"
+    }  # fmt: skip
+    assert stored.encoded.fidelity.kind == "style"
+    for table in written:
+        assert [row["key"] for row in rows(stored, table)] == list(written["heatmap"])
 
 
 def test_what_pandas_splits_has_the_names_of_its_columns() -> None:
