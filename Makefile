@@ -3,6 +3,7 @@
 
 VENV ?= .venv
 VENV15 ?= .venv-duckdb15
+VENVLOWEST ?= .venv-lowest
 VENVSPARK ?= .venv-spark
 VENVFUZZ ?= .venv-fuzz
 VENVBENCH ?= .venv-bench
@@ -14,13 +15,14 @@ ARGS ?=
 # Each process has a Postgres of its own; a file's tests stay in one.
 PARALLEL ?= -n auto --maxprocesses 8 --dist loadfile
 
-.PHONY: help demo test test-duckdb15 test-spark fuzz fuzz-parquet crash soak lint types check docs \
+.PHONY: help demo test test-duckdb15 test-lowest test-spark fuzz fuzz-parquet crash soak lint types check docs \
 	bench bench-peers bench-codec bench-migrate bench-upkeep build clean
 
 help:
 	@echo 'make demo            install, save the shipped results, ask SQL across them, get one back byte for byte'
 	@echo 'make test            install and run every test      (ARGS="-k name" is handed to pytest)'
 	@echo 'make test-duckdb15   the same tests with duckdb 1.5'
+	@echo 'make test-lowest     the same tests with the lowest versions that lakestore asks for'
 	@echo 'make test-spark      Spark reads the data files of a lake as SQL shows them (needs Java)'
 	@echo 'make fuzz            fuzz the codec for an hour        (FUZZ_SECONDS=60: a minute)'
 	@echo 'make fuzz-parquet    10,000 damaged data files; the table goes to docs/reliability.md'
@@ -43,6 +45,9 @@ test: $(VENV)/.stamp
 
 test-duckdb15: $(VENV15)/.stamp
 	$(VENV15)/bin/python -m pytest $(PARALLEL) $(ARGS)
+
+test-lowest: $(VENVLOWEST)/.stamp
+	$(VENVLOWEST)/bin/python -m pytest $(PARALLEL) $(ARGS)
 
 test-spark: $(VENVSPARK)/.stamp
 	$(VENVSPARK)/bin/python -m pytest tests/integration/test_other_tools.py $(ARGS)
@@ -99,6 +104,9 @@ $(VENV)/.stamp: pyproject.toml .ci/venv
 $(VENV15)/.stamp: pyproject.toml .ci/venv
 	@sh .ci/venv $(VENV15) -e '.[test]' 'duckdb==1.5.*'
 
+$(VENVLOWEST)/.stamp: pyproject.toml .ci/venv .ci/lowest.txt
+	@sh .ci/venv $(VENVLOWEST) -e '.[test]' -c .ci/lowest.txt
+
 $(VENVSPARK)/.stamp: pyproject.toml .ci/venv
 	@sh .ci/venv $(VENVSPARK) -e '.[test]' pyspark
 
@@ -116,6 +124,6 @@ $(VENVFUZZ)/.stamp: pyproject.toml .ci/venv
 		|| echo 'no atheris for this Python: fuzzing without it' >&2
 
 clean:
-	rm -rf $(VENV) $(VENV15) $(VENVSPARK) $(VENVFUZZ) $(VENVBENCH) $(VENVDUCKLAKE) .demo dist build
+	rm -rf $(VENV) $(VENV15) $(VENVLOWEST) $(VENVSPARK) $(VENVFUZZ) $(VENVBENCH) $(VENVDUCKLAKE) .demo dist build
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -58,6 +58,14 @@ def test_what_others_look_for_is_there(name: str) -> None:
     assert (ROOT / name).is_file()
 
 
+def test_the_lowest_versions_that_are_asked_for_are_those_that_are_tested() -> None:
+    asked = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
+    bounds = {re.sub(r"\[.*?\]|;.*", "", each).replace(">=", "==") for each in asked}
+    lines = (ROOT / ".ci" / "lowest.txt").read_text(encoding="utf-8").splitlines()
+    assert bounds == {line for line in lines if not line.startswith("#")}
+    assert all(re.fullmatch(r"[a-z.-]+==[0-9.]+", each) for each in bounds)
+
+
 def test_no_file_of_python_is_longer_than_500_lines() -> None:
     lines = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in sources() if path.suffix == ".py"}
     assert {str(path.relative_to(ROOT)): count for path, count in lines.items() if count > 500} == {}
