@@ -10,7 +10,7 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -127,8 +127,8 @@ def _parse(value: Any) -> datetime | None:
     return None
 
 
-def moment(name: str, value: datetime | str | None, now: datetime) -> datetime | None:
-    """A border in time: a time, ISO text, or how long ago (`7d`, `12h`, `30m`, `2w`).
+def moment(name: str, value: date | str | None, now: datetime) -> datetime | None:
+    """A border in time: a time, a day (its beginning, UTC), ISO text, or how long ago (`7d`, `12h`, `30m`, `2w`).
 
     Raises:
         InvalidInputError: it is none of these.
@@ -137,6 +137,8 @@ def moment(name: str, value: datetime | str | None, now: datetime) -> datetime |
         return None
     if isinstance(value, datetime):
         when: datetime | None = value
+    elif isinstance(value, date):
+        when = datetime(value.year, value.month, value.day, tzinfo=UTC)
     else:
         ago = age(value) if isinstance(value, str) else None
         try:

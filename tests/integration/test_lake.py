@@ -289,6 +289,9 @@ def test_pages_of_results_follow_each_other_newest_first(lake: Lake) -> None:
     assert [info.task_id for info in first + second + third] == ["t4", "t2", "t3", "t0", "t1"]
     assert [info.task_id for info in lake.results(since="2026-01-01T01:00:00Z")] == ["t4", "t2", "t3"]
     assert lake.results(since="7d") == []
+    for day in (date(2025, 12, 31), date(2026, 1, 1), date(2026, 1, 2)):
+        assert lake.results(since=day) == lake.results(since=datetime(day.year, day.month, day.day, tzinfo=UTC))
+        assert lake.results(until=day) == lake.results(until=day.isoformat())
     with pytest.raises(lakestore.InvalidInputError, match="since 'soon'"):
         lake.results(since="soon")
 
