@@ -213,7 +213,7 @@ def _times_among_others(draw: st.DrawFn, size: int) -> list[Any]:
     values: list[Any] = draw(timestamps(size))
     if size and draw(st.booleans()):
         for place in draw(st.sets(st.integers(0, size - 1), max_size=2)):
-            values[place] = draw(json_values(4))
+            values[place] = draw(strings() | json_values(4))
     return values
 
 

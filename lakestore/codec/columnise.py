@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 from lakestore.codec import among, times
 from lakestore.codec.nodes import Mask, Node, offsets_of
 from lakestore.codec.numbers import EXACT
+from lakestore.codec.strings import is_unicode
 from lakestore.codec.text import JSON_TYPES, ForeignError, dump, in_json_types
 
 MAX_KEYS = 512
@@ -271,9 +272,5 @@ def _family(value: Any, *, integers: bool) -> str:
     if isinstance(value, float):
         return "odd" if integers else "number"
     if isinstance(value, str):
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            return "odd"
-        return "str"
+        return "str" if is_unicode(value) else "odd"
     return "struct" if isinstance(value, dict) else "list"

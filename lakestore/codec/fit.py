@@ -21,6 +21,7 @@ from lakestore import encodings, parquet, said
 from lakestore.codec import among, near, numbers, render, times
 from lakestore.codec.columnise import TooDeepError, split
 from lakestore.codec.nodes import Key, Node
+from lakestore.codec.strings import is_unicode
 from lakestore.codec.times import TimeFormat
 from lakestore.model import ULPS, Column, LakeTable, NewColumn, SqlType
 
@@ -444,17 +445,16 @@ def _timed(node: Node, odd: pa.Array | None, column: Column) -> tuple[Node, pa.A
 def _with_words(node: Node, odd: pa.Array) -> tuple[Node, pa.Array | None]:
     """Times as the texts they are, with the words that stood aside; what else stood aside still does."""
     assert node.format is not None
-    texts = pc.starts_with(odd, '"')
-    words = pa.array(
-        [
-            json.loads(text) if is_text else None
-            for text, is_text in zip(odd.to_pylist(), texts.to_pylist(), strict=True)
-        ],
-        pa.string(),
-    )
-    rest = pc.if_else(texts, pa.scalar(None, pa.string()), odd)
+    words = pa.array(list(map(_word, odd.to_pylist())), pa.string())
+    rest = pc.if_else(words.is_valid(), pa.scalar(None, pa.string()), odd)
     whole = Node("str", node.n, array=pc.coalesce(words, times.render(node.array, node.format)))
     return whole, rest if rest.null_count < len(rest) else None
+
+
+def _word(text: str | None) -> str | None:
+    """The text that JSON text says; None where it says another value, or text that is not Unicode."""
+    word = json.loads(text) if text is not None and text.startswith('"') else None
+    return word if word is not None and is_unicode(word) else None
 
 
 def _merge(texts: pa.Array, odd: pa.Array | None) -> pa.Array:

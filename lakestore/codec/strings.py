@@ -54,7 +54,7 @@ def escape(text: str, escapes: Escapes) -> str:
         return _translated(text, escapes)
     if not escapes.ascii:
         written = encode_basestring(text)
-        if not written.isascii() and not _is_text(written):
+        if not written.isascii() and not is_unicode(written):
             written = encode_basestring_ascii(text)
     else:
         written = encode_basestring_ascii(text)
@@ -78,7 +78,7 @@ def escaped(array: pa.StringArray, escapes: Escapes) -> pa.StringArray:
 
 def _translated(text: str, escapes: Escapes) -> str:
     written = text.translate(_table(escapes))
-    if escapes.ascii or not _is_text(written):
+    if escapes.ascii or not is_unicode(written):
         written = _FOREIGN.sub(_capitals if escapes.upper else _small, written)
     return f'"{written}"'
 
@@ -101,7 +101,8 @@ def _capitals(match: re.Match[str]) -> str:
     return "\\u" + "\\u".join(part.upper() for part in _small(match).split("\\u")[1:])
 
 
-def _is_text(text: str) -> bool:
+def is_unicode(text: str) -> bool:
+    """Whether a text has no lone surrogate: only such texts can be in a column of texts."""
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -62,6 +62,8 @@ def test_a_column_of_texts_holds_times_and_words() -> None:
     _saved(schema, ["a", "b"])
     _saved(schema, [*_TIMES, "", "N/A"])
     _saved(schema, [*_TIMES, "", 5, None])
+    _saved(schema, [*_TIMES, "\ud800", "N/A"])
+    _saved(schema, [*_TIMES, "\udc00x"])
     assert _types(schema) == {"id": "BIGINT", "exit": "VARCHAR", "exit__json": "JSON"}
 
 
