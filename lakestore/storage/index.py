@@ -16,6 +16,7 @@ import os
 import sqlite3
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -94,7 +95,7 @@ class Index:
                 return self._facts(everything, read, documents)
             except sqlite3.Error as exc:
                 _log.warning("the index %s cannot be used (%s); it is kept in memory", self._path, exc)
-                self._opened = os.getpid(), _in_memory()
+                self._opened = self._kept(_in_memory())
                 self._rows = {}
                 return self._facts(everything, read, documents)
 
@@ -188,11 +189,8 @@ class Index:
             try:
                 # Not its parents: a tree that is not there has nothing to be kept.
                 self._path.parent.mkdir(exist_ok=True)
-                db = sqlite3.connect(self._path, timeout=_PATIENCE, check_same_thread=False)
-                # No log beside it, so that it can lie on a network's file system.
-                db.execute("PRAGMA journal_mode = TRUNCATE")
-                db.execute("PRAGMA synchronous = NORMAL")
-                _prepare(db)
+                self._opened = self._kept(_in_file(self._path))
+                return self._opened[1]
             except sqlite3.DatabaseError as exc:
                 if isinstance(exc, sqlite3.OperationalError) or attempt:
                     _log.info("the index %s cannot be written (%s); it is kept in memory", self._path, exc)
@@ -203,12 +201,32 @@ class Index:
             except OSError as exc:
                 _log.info("the index %s cannot be written (%s); it is kept in memory", self._path, exc)
                 break
-            else:
-                self._opened = os.getpid(), db
-                return db
-        db = _in_memory()
-        self._opened = os.getpid(), db
-        return db
+        self._opened = self._kept(_in_memory())
+        return self._opened[1]
+
+    def _kept(self, db: sqlite3.Connection) -> tuple[int, sqlite3.Connection]:
+        """A connection of this process, which ends with the index where nobody closes that."""
+        weakref.finalize(self, _let_go, os.getpid(), db)
+        return os.getpid(), db
+
+
+def _let_go(pid: int, db: sqlite3.Connection) -> None:
+    # A forked child leaves it alone: to close it would let go of its parent's locks.
+    if pid == os.getpid():
+        db.close()
+
+
+def _in_file(path: Path) -> sqlite3.Connection:
+    db = sqlite3.connect(path, timeout=_PATIENCE, check_same_thread=False)
+    try:
+        # No log beside it, so that it can lie on a network's file system.
+        db.execute("PRAGMA journal_mode = TRUNCATE")
+        db.execute("PRAGMA synchronous = NORMAL")
+        _prepare(db)
+    except BaseException:
+        db.close()
+        raise
+    return db
 
 
 def _in_memory() -> sqlite3.Connection:

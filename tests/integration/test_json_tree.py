@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import gzip
 import json
 import os
@@ -220,3 +221,14 @@ def test_files_have_the_rights_that_the_user_s_mask_leaves(tree: JsonResultStora
     finally:
         os.umask(mask)
     assert stat.S_IMODE((tree.root / "s" / "a.json").stat().st_mode) == 0o640
+
+
+def test_a_storage_that_nobody_closes_lets_go_of_its_index(tmp_path: Path) -> None:
+    tree = JsonResultStorage(tmp_path)
+    put(tree.root / "one.json", {"strategy": "s", "created_at": "2026-01-01"})
+    assert [info.task_id for info in tree.list_results()] == ["one"]
+    db = tree._index._connection()
+    del tree
+    gc.collect()
+    with pytest.raises(sqlite3.ProgrammingError, match="closed database"):
+        db.execute("SELECT 1")
