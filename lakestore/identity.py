@@ -19,6 +19,7 @@ from lakestore.errors import InvalidInputError
 from lakestore.layout import check_strategy, check_task_id
 
 _AGO = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])")
+_DAY = re.compile(r"^(\d{4})[./](\d\d)[./](\d\d)")
 _UNIT = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _SEARCHABLE = 262_144
 """Characters up to which parameters and metrics are copied into the catalog for searching."""
@@ -49,7 +50,7 @@ def identify(
     task_id: str | None,
     strategy: str | None,
     status: str | None,
-    created_at: datetime | str | None,
+    created_at: date | str | None,
     otherwise: datetime,
     strategy_if_none: str | None = None,
 ) -> Identity:
@@ -97,9 +98,9 @@ def identify(
     )
 
 
-def _created_at(given: datetime | str | None, found: Any, otherwise: datetime) -> tuple[datetime, bool]:
+def _created_at(given: date | str | None, found: Any, otherwise: datetime) -> tuple[datetime, bool]:
     if given is not None:
-        when = given if isinstance(given, datetime) else _parse(given)
+        when = _moment_of(given) if isinstance(given, date) else _parse(given)
         if when is None:
             raise InvalidInputError(f"created_at {given!r} is not a time; give ISO 8601, such as 2026-01-31T09:30:00Z")
     else:
@@ -114,11 +115,22 @@ def _created_at(given: datetime | str | None, found: Any, otherwise: datetime) -
         raise InvalidInputError(f"created_at {given or found!r} is beyond the years 1 to 9999") from exc
 
 
+def _moment_of(given: date) -> datetime | None:
+    """A day's beginning, or a time without what others add to it: nanoseconds of pandas. None: NaT."""
+    if given != given:
+        return None
+    if not isinstance(given, datetime):
+        return datetime(given.year, given.month, given.day)
+    if type(given) is datetime:
+        return given
+    return datetime.combine(given.date(), given.time(), given.tzinfo)
+
+
 def _parse(value: Any) -> datetime | None:
-    """A time from ISO text or from seconds or milliseconds since 1970."""
+    """A time from ISO text, also with a date as MetaTrader has it, or from seconds or milliseconds since 1970."""
     try:
         if isinstance(value, str):
-            return datetime.fromisoformat(value)
+            return datetime.fromisoformat(_DAY.sub(r"\1-\2-\3", value))
         if isinstance(value, int | float) and not isinstance(value, bool):
             # Seconds until the year 5138, milliseconds beyond.
             return datetime.fromtimestamp(value / 1000 if abs(value) >= 1e11 else value, UTC)

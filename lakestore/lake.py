@@ -175,7 +175,7 @@ class Lake:
         task_id: str | None = None,
         strategy: str | None = None,
         status: str | None = None,
-        created_at: datetime | str | None = None,
+        created_at: date | str | None = None,
         profile: str | None = None,
         replace: bool = False,
         tables: Mapping[str, Any] | None = None,
@@ -191,7 +191,7 @@ class Lake:
             task_id: the result's id; without any, one derived from the content.
             strategy: needed where the document names none.
             status: `completed` where nobody says.
-            created_at: a time, or ISO 8601 text; without zone it is UTC. Else the document's, the file's, or now.
+            created_at: a time, a day, or ISO 8601 text, UTC without a zone. Else the document's, the file's, or now.
             profile: how to read the document: a profile's name, or the path of a TOML file; recognised where it is
                 not given.
             replace: put it in the place of a result with this id and other content.

@@ -48,7 +48,7 @@ class Item:
     task_id: str | None = None
     strategy: str | None = None
     status: str | None = None
-    created_at: datetime | str | None = None
+    created_at: date | str | None = None
     profile: str | None = None
     tables: Mapping[str, Any] | None = None
     where: str | None = None

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pandas as pd
 import pyarrow as pa
 import pytest
 
@@ -214,6 +215,30 @@ def test_a_document_of_several_strategies_has_rows_in_the_partition_of_each(lake
     assert lake.sql("SELECT strategy, profit_abs FROM trades ORDER BY 1").fetchall() == [("A", 1.5), ("B", 2.25)]
     assert lake.load("t").document == document
     assert [info.task_id for info in lake.results(strategy="B")] == ["t"]
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (date(2026, 1, 31), datetime(2026, 1, 31, tzinfo=UTC)),
+        (
+            pd.Timestamp("2026-01-31T09:30:00.123456789", tz="Europe/Berlin"),
+            datetime(2026, 1, 31, 8, 30, 0, 123456, UTC),
+        ),
+        ("2026.01.31 09:30", datetime(2026, 1, 31, 9, 30, tzinfo=UTC)),
+        ("2026/01/31", datetime(2026, 1, 31, tzinfo=UTC)),
+    ],
+)
+def test_the_time_of_a_run_may_be_given_as_engines_have_it(lake: Lake, given: Any, expected: datetime) -> None:
+    info = lake.save({"strategy": "s", "n": 1}, created_at=given)
+    assert info.created_at == expected and type(info.created_at) is datetime
+    assert lake.info(info.task_id).created_at == expected
+
+
+def test_a_time_that_is_none_is_refused(lake: Lake) -> None:
+    for given in (pd.NaT, "soon", "2026.13.31"):
+        with pytest.raises(lakestore.InvalidInputError, match="is not a time"):
+            lake.save({"strategy": "s", "n": 1}, created_at=given)
 
 
 def test_an_id_that_is_no_text_is_told_so(lake: Lake) -> None:
