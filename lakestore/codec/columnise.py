@@ -151,7 +151,10 @@ def _one_kind(node: Node, values: Sequence[Any]) -> Node:
     """The node of a column of texts without values aside; one of several kinds as it is."""
     if node.kind != "time" or node.odd is None or not set(map(type, values)) <= {str, _NONE}:
         return node
-    return Node("str", node.n, array=pa.array(values, pa.string()))
+    # A lone surrogate stands aside as a value of another kind would.
+    return (
+        Node("str", node.n, array=pa.array(values, pa.string())) if all(map(is_unicode, filter(None, values))) else node
+    )
 
 
 def _floats(values: Sequence[Any], nulls: bool) -> pa.Array:

@@ -292,12 +292,19 @@ def _table(root: list[Tree], rnd: Random, donor: Tree) -> None:
     root[0].members.append([rnd.choice(("signals", "trades", "results", "a b", key(rnd))), _thawed(made)])
 
 
+_GROWN = 300
+"""Places in a document from which no table is made longer."""
+
+
 def _long(root: list[Tree], rnd: Random, donor: Tree) -> None:
     """A table of many rows, its doubles moved by a few units in the last place, as averages and running sums are."""
     tables = _rows_of(root)
     if not tables:
         return
     rows = rnd.choice(tables)
+    if len(_places(root, [])) > _GROWN:
+        # Grown within what was grown before, it would fill the memory.
+        return
     most, step = rnd.choice((1, 4, 300)), rnd.choice((0.0, 0.01, 0.25))
     grown = [copy.deepcopy(row) for row in rows * (1 + 80 // len(rows))]
     for place, row in enumerate(grown):

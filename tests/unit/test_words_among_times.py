@@ -81,6 +81,8 @@ def test_lists_and_mixed_columns_keep_their_kind() -> None:
     schema = MemorySchema()
     _saved(schema, [[*_TIMES, ""], [], ["x"]])
     assert _types(schema)["exit"] == "LIST"
+    _saved(schema, [[*_TIMES, "\ud800"], ["x"]])
+    assert _types(schema)["exit__json"] == "JSON"
     schema = MemorySchema()
     _saved(schema, [*_TIMES, "", 5])
     assert _types(schema) == {"id": "BIGINT", "exit": "VARCHAR", "exit__json": "JSON"}
