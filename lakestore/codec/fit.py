@@ -234,7 +234,7 @@ class Fit:
         if found is None:
             return None
         decimals = decimals_of(found.whole, found.scale, array)
-        units = pa.array(found.ulps, mask=array.is_null().to_numpy(zero_copy_only=False) if array.null_count else None)
+        units = pa.array(found.ulps, mask=numbers.nulls(array))
         if not near.pays(array, decimals, units, found, (self.table.key, column.key)):
             return None
         sibling = self._find(None, column.key + ULPS, f"{column.name}__ulps", "BIGINT")
@@ -358,7 +358,7 @@ def integers_of(array: pa.Array) -> pa.Array:
     """A numeric column that holds integers alone as int64, whatever other results beside it made of its form."""
     if pa.types.is_decimal(array.type):
         whole = encodings.numbers_of(array) // 10**array.type.scale
-        return pa.array(whole, mask=array.is_null().to_numpy(zero_copy_only=False))
+        return pa.array(whole, mask=numbers.nulls(array))
     return array.cast(pa.int64())
 
 
@@ -371,16 +371,13 @@ def doubles_of(array: pa.Array) -> pa.Array:
     wide = np.frombuffer(array.buffers()[1], np.int64)
     whole = wide[2 * array.offset : 2 * (array.offset + len(array)) : 2]
     values = whole / 10.0**array.type.scale
-    if not array.null_count:
-        return pa.array(values)
-    return pa.array(values, mask=array.is_null().to_numpy(zero_copy_only=False))
+    return pa.array(values, mask=numbers.nulls(array))
 
 
 def _with_negative_zeros(array: pa.Array, places: npt.NDArray[np.int32]) -> pa.Array:
     values = array.to_numpy(zero_copy_only=False).copy()
     values[places] = -0.0
-    mask = array.is_null().to_numpy(zero_copy_only=False) if array.null_count else None
-    return pa.array(values, mask=mask)
+    return pa.array(values, mask=numbers.nulls(array))
 
 
 def _coarse(array: pa.Array) -> pa.Array:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from lakestore import encodings
+from lakestore.codec import numbers
 from lakestore.codec.numbers import EXACT, Floats, Ints
 
 MOST: Final = 4_096
@@ -89,10 +90,8 @@ def _unit(decimals: Floats) -> Floats:
 
 def doubles(decimals: pa.Array, ulps: pa.Array) -> pa.Array:
     """`joined` of a column of doubles and a column of units; where there are none, the decimals are the values."""
-    values = decimals.fill_null(0.0) if decimals.null_count else decimals
     units = ulps.fill_null(0) if ulps.null_count else ulps
-    made = joined(values.to_numpy(zero_copy_only=False), units.to_numpy(zero_copy_only=False))
-    return pa.array(made, mask=decimals.is_null().to_numpy(zero_copy_only=False) if decimals.null_count else None)
+    return pa.array(joined(numbers.doubles(decimals), units.to_numpy()), mask=numbers.nulls(decimals))
 
 
 def pays(values: pa.Array, decimals: pa.Array, ulps: pa.Array, found: Parted, kind: Hashable) -> bool:

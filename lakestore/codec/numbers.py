@@ -212,6 +212,14 @@ def doubles(array: pa.DoubleArray) -> Floats:
     return values
 
 
+def nulls(array: pa.Array) -> npt.NDArray[np.bool_] | None:
+    """Where a column has no value; None where it has all. Shape (n,)."""
+    missing: npt.NDArray[np.bool_] | None = None
+    if array.null_count:
+        missing = array.is_null().to_numpy(zero_copy_only=False)
+    return missing
+
+
 def decimals(values: Floats) -> tuple[int, Ints] | None:
     """Decimals with which every value is an exact scaled integer below 2**53, and these; None where there are none.
 
