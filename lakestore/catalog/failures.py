@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import psycopg
 
+from lakestore.codec.strings import is_unicode
 from lakestore.errors import CatalogError, InvalidInputError, LakestoreError
 
 NOBODYS = (
@@ -36,13 +37,7 @@ def is_storable(text: str) -> bool:
     """
     if not isinstance(text, str):
         raise InvalidInputError(f"{text!r} is {type(text).__name__}, not text: task ids are text")
-    if "\0" in text:
-        return False
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    return "\0" not in text and is_unicode(text)
 
 
 def is_lost(exc: psycopg.Error) -> bool:

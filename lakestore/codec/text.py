@@ -21,6 +21,7 @@ import numpy.typing as npt
 import orjson
 
 from lakestore.beside import Beside
+from lakestore.codec.strings import is_unicode
 from lakestore.errors import InvalidInputError
 
 BOM = b"\xef\xbb\xbf"
@@ -202,11 +203,7 @@ def _pairs(text: bytes) -> Iterator[npt.NDArray[np.uint16]]:
 def dump(value: Any) -> str:
     """One value as compact JSON text, UTF-8 where it can be."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return json.dumps(value, separators=(",", ":"))
-    return text
+    return text if is_unicode(text) else json.dumps(value, separators=(",", ":"))
 
 
 def _plain_value(value: Any, path: str) -> Any:
