@@ -147,10 +147,8 @@ def moment(name: str, value: date | str | None, now: datetime) -> datetime | Non
     """
     if value is None:
         return None
-    if isinstance(value, datetime):
-        when: datetime | None = value
-    elif isinstance(value, date):
-        when = datetime(value.year, value.month, value.day, tzinfo=UTC)
+    if isinstance(value, date):
+        when = _moment_of(value)
     else:
         ago = age(value) if isinstance(value, str) else None
         try:
