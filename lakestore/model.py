@@ -97,6 +97,24 @@ class LakeTable:
     key: str
     columns: tuple[Column, ...] = ()
 
+    @property
+    def shown(self) -> list[Column]:
+        """The columns of the records that SQL shows, in order of field id."""
+        own = [
+            column
+            for column in self.columns
+            if column.parent is None and column.field_id >= FIRST_FIELD_ID and not column.is_ulps
+        ]
+        return sorted(own, key=lambda column: column.field_id)
+
+    @property
+    def units(self) -> dict[int, Column]:
+        """The columns of units, by the field id of the column that each completes."""
+        units = {column.key: column for column in self.columns if column.is_ulps}
+        if not units:
+            return {}
+        return {own.field_id: units[own.key + ULPS] for own in self.shown if own.key + ULPS in units}
+
 
 @dataclass(frozen=True, slots=True)
 class LiveFile:

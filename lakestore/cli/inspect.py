@@ -138,9 +138,8 @@ def _row(name: str, found: Inspection) -> list[Any]:
 
 
 def _columns(table: InspectedTable) -> Iterator[tuple[str, str, str | None, str]]:
-    for column in table.lake.columns:
-        if column.parent is None and not column.is_ulps:
-            yield table.lake.name, column.name, table.times.get(column.name), sql_type(column, table.lake)
+    for column in table.lake.shown:
+        yield table.lake.name, column.name, table.times.get(column.name), sql_type(column, table.lake)
 
 
 def _path(table: InspectedTable) -> str:

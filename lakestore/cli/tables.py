@@ -35,9 +35,8 @@ def tables(format: str | None) -> None:
 
 
 def _columns(table: LakeTable) -> Iterator[tuple[str, str, str, str]]:
-    for column in table.columns:
-        if column.parent is None and not column.is_ulps:
-            yield table.name, column.name, sql_type(column, table), column.key
+    for column in table.shown:
+        yield table.name, column.name, sql_type(column, table), column.key
 
 
 def sql_type(column: Column, table: LakeTable) -> str:

@@ -15,7 +15,7 @@ from lakestore import parquet
 from lakestore.codec import amounts, amounts_older, bits, near, pack, sums
 from lakestore.codec.amounts import Amounts, Column, Whole
 from lakestore.codec.fit import doubles_of
-from lakestore.model import ULPS, LakeTable
+from lakestore.model import LakeTable
 
 SCHEMA: Final = pa.schema(
     {
@@ -60,15 +60,11 @@ def by_table(parts: Iterable[Part]) -> list[tuple[LakeTable, list[pack.Rows]]]:
 
 def _joined(table: LakeTable, rows: pack.Rows) -> pack.Rows:
     """The rows with the doubles that stand as decimals and units beside them."""
-    units = {column.key.removesuffix(ULPS): column.field_id for column in table.columns if column.is_ulps}
+    units = table.units
     if not units:
         return rows
     held = {parquet.field_id(item): array for item, array in rows.columns}
-    beside = {
-        column.field_id: held[units[column.key]]
-        for column in table.columns
-        if column.parent is None and units.get(column.key) in held
-    }
+    beside = {own: held[column.field_id] for own, column in units.items() if column.field_id in held}
     columns = [
         (item, near.doubles(doubles_of(array), beside[own]) if (own := parquet.field_id(item)) in beside else array)
         for item, array in rows.columns
@@ -78,11 +74,7 @@ def _joined(table: LakeTable, rows: pack.Rows) -> pack.Rows:
 
 def numbers(table: LakeTable) -> frozenset[int]:
     """The field ids of the columns of numbers at the top of a lake table."""
-    return frozenset(
-        column.field_id
-        for column in table.columns
-        if column.parent is None and column.type in _NUMBERS and not column.is_ulps
-    )
+    return frozenset(column.field_id for column in table.shown if column.type in _NUMBERS)
 
 
 def merged(parts: Sequence[pack.Rows], wanted: Collection[int]) -> tuple[int, list[tuple[int, pa.Array]]]:

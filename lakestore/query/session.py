@@ -20,7 +20,7 @@ from lakestore.query.constants import Params
 from lakestore.query.failures import translated
 from lakestore.query.instance import Instance, start
 from lakestore.query.prune import Needs
-from lakestore.query.sqltypes import children, identifier
+from lakestore.query.sqltypes import identifier
 from lakestore.query.tree import parse
 from lakestore.query.views import lake_root, view_sql
 
@@ -242,8 +242,7 @@ def _names(snapshot: Snapshot) -> list[str]:
 def _columns(snapshot: Snapshot) -> dict[str, list[str]]:
     columns = {name: schema.names for name, schema in _FROM_CATALOG.items()}
     for name, table in _record_tables(snapshot):
-        own = children(table.columns).get(None, ())
-        columns[name] = [*_OWN, *(column.name for column in own if not column.is_ulps)]
+        columns[name] = [*_OWN, *(column.name for column in table.shown)]
     return columns
 
 

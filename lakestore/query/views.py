@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from lakestore.model import TASK_ID_FIELD, ULPS, LakeTable, LiveFile
+from lakestore.model import TASK_ID_FIELD, LakeTable, LiveFile
 from lakestore.query.sqltypes import children, identifier, sql_type, text
 
 # What follows the strategy in a path: "/run_date=YYYY-MM-DD/", 36 characters of UUID, ".parquet". Counting from the
@@ -38,12 +38,8 @@ def view_sql(table: LakeTable, files: Sequence[LiveFile], root: Path, named: Col
         named: names, in small letters, of the columns that the view must show; fewer are sooner bound.
     """
     nested = children(table.columns)
-    columns = [
-        column
-        for column in nested.get(None, ())
-        if not column.is_ulps and (named is None or column.name.lower() in named)
-    ]
-    units = {column.key.removesuffix(ULPS): column for column in nested.get(None, ()) if column.is_ulps}
+    columns = [column for column in table.shown if named is None or column.name.lower() in named]
+    units = table.units
     if not files:
         typed = [f"CAST(NULL AS {sql_type(c, nested)}) AS {identifier(c.name)}" for c in columns]
         own = "CAST(NULL AS VARCHAR) AS task_id, CAST(NULL AS VARCHAR) AS strategy, CAST(NULL AS DATE) AS run_date"
@@ -61,7 +57,7 @@ def view_sql(table: LakeTable, files: Sequence[LiveFile], root: Path, named: Col
             shown.append(f"NULL AS {name}")
             continue
         stored.append((column.field_id, column.name, sql_type(column, nested)))
-        beside = units.get(column.key)
+        beside = units.get(column.field_id)
         if column.type != "DOUBLE":
             shown.append(name)
         elif beside is None:
