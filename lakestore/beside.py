@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Final, Generic, TypeVar
@@ -20,9 +21,12 @@ _THREADS: Final = 4 if _CORES > 1 else 0
 """Some of them wait for each other; on a single core nothing is done beside anything."""
 
 _LOAD: Final = "/proc/loadavg"
+_HOLDS: Final = 0.05
+"""Seconds for which an answer holds: about a save."""
 
 _pool: ThreadPoolExecutor | None = None
 _under_way = 0
+_asked, _was_free = 0.0, True
 _is_alone = False
 _lock = threading.Lock()
 # A parent's threads are not there in a forked child; what is said of them is kept, unused.
@@ -77,14 +81,23 @@ def alone() -> None:
 def _is_core_free() -> bool:
     """Whether a core is left by what runs on this machine beside this module's threads.
 
-    Where many processes save, threads would only make them take turns more often.
+    Where many processes save, threads would only make them take turns more often. What a thread has just done is still
+    counted as running for a moment: asked meanwhile, three of four answers of an idle machine were no.
     """
+    global _asked, _was_free
+    now = time.monotonic()
+    if not _under_way and now - _asked > _HOLDS:
+        _asked, _was_free = now, _running() < _CORES
+    return _was_free
+
+
+def _running() -> int:
+    """What runs or waits for a core on this machine; 0 where the system does not tell."""
     try:
         with open(_LOAD, "rb") as stream:
-            running = int(stream.read().split()[3].partition(b"/")[0])
+            return int(stream.read().split()[3].partition(b"/")[0])
     except (OSError, ValueError, IndexError):
-        return True
-    return running - _under_way < _CORES
+        return 0
 
 
 def _submit(work: Callable[[], None]) -> None:

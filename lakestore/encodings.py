@@ -17,7 +17,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lakestore import varint
-from lakestore.beside import Beside
 from lakestore.delta import packed
 from lakestore.footer import Pages
 
@@ -131,27 +130,22 @@ def choose(columns: Sequence[tuple[pa.Field, pa.Array]], sample: int = SAMPLE) -
     return Choice(chosen, sum(best.values()))
 
 
-def pages(array: pa.Array, encoding: str, level: int, *, apart: bool = False) -> Pages:
+def pages(array: pa.Array, encoding: str, level: int) -> Pages:
     """The pages of a row group's leaf in whole bytes.
 
     Args:
         level: of zstd.
-        apart: let a thread make the page of all rows, where it is searched thoroughly.
     """
     if encoding not in WRITTEN or array.null_count:
         return lambda used, first, rows: None
     values = cache(lambda: _values(array, encoding))
+    own = _OF_DICTIONARY if encoding == DICTIONARY_BYTES else _OF_DELTA
 
-    def made(first: int, rows: int) -> tuple[bytes, int] | None:
-        page = values()(first, rows)
+    def made(used: int, first: int, rows: int) -> tuple[bytes, int] | None:
+        page = values()(first, rows) if used == own else None
         return None if page is None else (_zstd(level).compress(page, asbytes=True), len(page))
 
-    n = len(array)
-    whole = Beside(lambda: made(0, n), apart=apart and level > _QUICK)
-    own = _OF_DICTIONARY if encoding == DICTIONARY_BYTES else _OF_DELTA
-    return lambda used, first, rows: (
-        None if used != own else whole.result() if (first, rows) == (0, n) else made(first, rows)
-    )
+    return made
 
 
 def _page(array: pa.Array, encoding: str) -> bytes | None:

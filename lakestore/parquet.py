@@ -26,7 +26,7 @@ from lakestore.seal import sealed
 
 ROW_GROUP = 122_880
 """Rows of a row group: what DuckDB scans as one."""
-_MANY = 4_096
+_MANY = 256
 """Rows from which a thread makes pages."""
 
 """Key of a list's element."""
@@ -84,10 +84,8 @@ def begun(
     pairs = [(item, one(column)) for item, column in zip(table.schema, table.columns, strict=True)]
     encodings, rows = (choice or choose(pairs)).encodings, table.num_rows
     levels = (choice and choice.levels) or levels_of(encodings, MOST if groups else thorough(rows), rows)
-    # Made beside the rest, where there is one row group; a thorough search takes as long as all other columns.
-    apart = _MANY <= rows <= ROW_GROUP and not groups
     again = {
-        item.name: _again(array, encodings[item.name], levels[item.name], apart)
+        item.name: _again(array, encodings[item.name], levels[item.name])
         for item, array in pairs
         if encodings.get(item.name) in WRITTEN
     }
@@ -100,7 +98,7 @@ def begun(
     texts = {said.FOOTER_KEY: said.of_columns(table.schema, columns, key, order, told)} if key != "" else {}
     if versions or groups:
         texts[said.VERSIONS_KEY] = said.of_versions(versions)
-    pages = Beside(lambda: _written(table, options, texts, groups), apart=apart)
+    pages = Beside(lambda: _written(table, options, texts, groups), apart=_MANY <= rows <= ROW_GROUP and not groups)
     return Beside(lambda: sealed(trimmed(pages.result(), statistics=statistics, repacked=again)), apart=False)
 
 
@@ -123,11 +121,8 @@ def _written(
     return sink.getvalue()
 
 
-def _again(array: pa.Array, encoding: str, level: int, apart: bool) -> Repacked:
-    """The pages of a column's row groups; with `apart`, those of the only one are begun."""
-    if apart:
-        begun = pages(array, encoding, level, apart=True)
-        return lambda first, rows: begun
+def _again(array: pa.Array, encoding: str, level: int) -> Repacked:
+    """The pages of a column's row groups in whole bytes."""
     return lambda first, rows: pages(array.slice(first, rows), encoding, level)
 
 

@@ -119,11 +119,28 @@ def test_threads_are_for_cores_that_nobody_else_needs(monkeypatch: pytest.Monkey
     monkeypatch.undo()
     load = tmp_path / "loadavg"
     monkeypatch.setattr(beside, "_LOAD", str(load))
+    monkeypatch.setattr(beside, "_HOLDS", -1.0)
     for running in (1, beside._CORES - 1, beside._CORES, 4 * beside._CORES):
         load.write_text(f"0.50 0.40 0.30 {running}/99 4711\n")
         assert beside._is_core_free() == (running < beside._CORES)
     load.unlink()
     assert beside._is_core_free()
+
+
+def test_cores_are_not_counted_while_threads_of_this_module_run(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.undo()
+    load = tmp_path / "loadavg"
+    load.write_text("0.50 0.40 0.30 1/99 4711\n")
+    monkeypatch.setattr(beside, "_LOAD", str(load))
+    monkeypatch.setattr(beside, "_HOLDS", -1.0)
+    assert beside._is_core_free()
+    load.write_text(f"0.50 0.40 0.30 {beside._CORES + 1}/99 4711\n")
+    monkeypatch.setattr(beside, "_under_way", 1)
+    assert beside._is_core_free()
+    monkeypatch.setattr(beside, "_under_way", 0)
+    assert not beside._is_core_free()
 
 
 def test_a_process_that_is_to_work_alone_does_it_itself(monkeypatch: pytest.MonkeyPatch) -> None:
