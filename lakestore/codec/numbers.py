@@ -131,9 +131,17 @@ def texts(values: Floats, dialect: Dialect) -> pa.StringArray:
     return pc.replace_with_mask(plain, pa.array(rare), written.take(pa.array(inverse)))
 
 
-def led(values: Floats, dialect: Dialect, lead: str) -> pa.StringArray | None:
-    """As `texts`, each with the same text before it; None where dialects write a value differently."""
-    return None if _rare(values, dialect).any() else _plain(values, lead.encode())
+def with_commas(values: Floats, dialect: Dialect) -> pa.StringArray | None:
+    """As `texts`, each followed by a comma; None where dialects write a value differently."""
+    if _rare(values, dialect).any():
+        return None
+    written = _in_a_row(values)
+    if written is None:
+        return None
+    text, ends = written
+    offsets = np.zeros(len(values) + 1, np.int32)
+    offsets[1:] = ends
+    return pa.StringArray.from_buffers(len(values), pa.py_buffer(offsets), pa.py_buffer(text))
 
 
 def _rare(values: Floats, dialect: Dialect) -> npt.NDArray[np.bool_]:
@@ -141,24 +149,27 @@ def _rare(values: Floats, dialect: Dialect) -> npt.NDArray[np.bool_]:
     return special(values, max(dialect.low, _PLAIN_LOW), min(dialect.high, _PLAIN_HIGH))
 
 
-def _plain(values: Floats, lead: bytes = b"") -> pa.StringArray:
+def _plain(values: Floats) -> pa.StringArray:
     """Texts of doubles that are positional in every dialect at hand: shortest digits, `.0` when integral."""
-    n = len(values)
-    if n == 0:
-        return pa.array([], pa.string())
-    # One text for the whole column: [1.5,2.0,…]; its commas are the borders.
-    text = orjson.dumps(np.ascontiguousarray(values), option=orjson.OPT_SERIALIZE_NUMPY)[1:-1]
-    body = np.frombuffer(text, np.uint8)
-    if b"e" in text:
-        # Another release of orjson draws the line elsewhere: the layout is ours.
-        own = [lead.decode() + layout(value, DIALECTS["fixed"]) for value in values.tolist()]
-        return pa.array(own, pa.string())
-    made = lead + text.replace(b",", lead)
-    offsets = np.empty(n + 1, np.int32)
-    offsets[0] = 0
-    offsets[1:-1] = np.flatnonzero(body == ord(",")) + np.arange(1, n) * (len(lead) - 1) + 1
-    offsets[-1] = len(made)
-    return pa.StringArray.from_buffers(n, pa.py_buffer(offsets), pa.py_buffer(made))
+    written = _in_a_row(values)
+    if written is None:
+        return pa.array([layout(value, DIALECTS["fixed"]) for value in values.tolist()], pa.string())
+    text, ends = written
+    offsets = np.zeros(len(values) + 1, np.int32)
+    offsets[1:] = ends - np.arange(1, len(values) + 1)
+    made = text.replace(b",", b"")
+    return pa.StringArray.from_buffers(len(values), pa.py_buffer(offsets), pa.py_buffer(made))
+
+
+def _in_a_row(values: Floats) -> tuple[bytes, npt.NDArray[np.intp]] | None:
+    """The texts of doubles, each followed by a comma, as one text for the whole column, and where each ends.
+
+    None: another release of orjson draws the line to exponents elsewhere, and the layout is ours.
+    """
+    if not len(values):
+        return b"", np.zeros(0, np.intp)
+    text = orjson.dumps(np.ascontiguousarray(values), option=orjson.OPT_SERIALIZE_NUMPY)[1:-1] + b","
+    return None if b"e" in text else (text, np.flatnonzero(np.frombuffer(text, np.uint8) == ord(",")) + 1)
 
 
 def rounded(values: Floats, rule: str, count: int) -> pa.StringArray:

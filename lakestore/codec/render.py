@@ -133,6 +133,10 @@ def _parts(node: Node, style: Style, depth: int, separator: str) -> tuple[str, p
         return '"', _plain(node, style), '"' + separator
     if node.kind == "struct" and node.odd is None and node.valid is None and not node.overrides:
         return "", _struct(node, style, depth, separator), ""
+    if separator.startswith(","):
+        followed = _with_commas(node, style)
+        if followed is not None:
+            return "", followed, separator[1:]
     array = _nullable(node, style, depth)
     return "", array.fill_null("null") if array.null_count else array, separator
 
@@ -219,28 +223,25 @@ def _shape(node: Node, order: tuple[int, ...], style: Style, depth: int, separat
     gaps = style.at(depth, opening)
     pieces: list[Any] = []
     pending = opening + gaps.open
-    for place, index in enumerate(order):
-        if place:
-            pending += style.comma + gaps.item
+    between = style.comma + gaps.item
+    for index in order:
         if not positional:
             pending += _key(node.keys[index], style) + style.colon
-        led = _led(node.children[index], style, pending)
-        if led is not None:
-            pieces.append(led)
-            pending = ""
-            continue
-        before, middle, after = _parts(node.children[index], style, depth + 1, "")
+        before, middle, after = _parts(node.children[index], style, depth + 1, between if index != order[-1] else "")
         pieces += [pa.scalar(pending + before), middle]
         pending = after
     return pc.binary_join_element_wise(*pieces, pa.scalar(pending + gaps.close + closing + separator), _empty())
 
 
-def _led(node: Node, style: Style, lead: str) -> pa.StringArray | None:
-    """The texts of common numbers, each with the same text before it: what a join takes goes by its pieces."""
+def _with_commas(node: Node, style: Style) -> pa.StringArray | None:
+    """The texts of common numbers, each followed by a comma; None where they have another form.
+
+    The comma stands between numbers as they are written: to take it out costs more than a join.
+    """
     plain = node.kind == "float" and node.digits is None and node.zeros is None and node.ints is None
     if not plain or node.odd is not None or node.overrides or node.array.null_count:
         return None
-    return numbers.led(node.array.to_numpy(), numbers.dialect(style.dialect), lead)
+    return numbers.with_commas(node.array.to_numpy(), numbers.dialect(style.dialect))
 
 
 def _list(node: Node, style: Style, depth: int) -> pa.StringArray:
