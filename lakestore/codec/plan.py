@@ -148,8 +148,8 @@ def _split(path: Path, value: Any, name: str) -> tuple[Path, TablePlan, Any, For
 
 
 def _containers(value: Any) -> Iterator[tuple[str, Any]]:
-    """The arrays and objects in an object, and their keys."""
-    if not isinstance(value, dict):
+    """The arrays and objects in an object, and their keys; none where these are data: a table a day would never end."""
+    if not isinstance(value, dict) or are_data(value):
         return iter(())
     return islice(((key, item) for key, item in value.items() if type(item) in _CONTAINERS), MAX_LOOKED)
 
@@ -171,28 +171,36 @@ def lifted_form(value: Any, *, root: bool = False) -> Form | None:
     """Which shape a value has that no profile names; None: it stays.
 
     Beside arrays only objects that are tables beyond doubt: equal-length arrays (as a whole document: two or more, of
-    eight or more scalars), and eight or more keys that count from 0 or 1 or are times or tuples, over records of the
-    same keys, over numbers, or in each of two or more columns of scalars; ids over records of the same keys.
+    eight or more scalars); eight or more keys that count from 0 or 1 or are times or tuples, over records of the same
+    keys, over arrays of records, over numbers, or in each of the columns, two or more of scalars; ids over records of
+    the same keys, or in such columns; symbols over arrays of alike records.
     """
     if isinstance(value, list):
         return records.array_form(value)
     if not isinstance(value, dict) or not value:
         return None
+    first = next(iter(value.values()))
+    if isinstance(first, list) and records.are_by_symbol(value):
+        return "pairs"
     if records.are_columns(value) and (not root or records.are_long(value)):
         # Tables beside each other may have as many rows by chance.
-        return None if all(map(records.are_objects, value.values())) else "columns"
+        return "columns" if not all(map(records.are_objects, value.values())) else None
     if records.are_numbered(value):
         values = list(value.values())
         if records.are_alike(values):
             return "keyed"
-        if records.are_numbers(values):
+        if records.are_numbers(values) or records.are_grouped(values):
             return "pairs"
-    elif isinstance(next(iter(value.values())), dict) and records.are_ids(value):
+    elif isinstance(first, dict) and records.are_ids(value):
         return "keyed" if records.are_alike(list(value.values())) else None
-    first = next(iter(value.values()))
-    if isinstance(first, dict) and records.are_numbered(first) and records.are_frame(value):
+    if isinstance(first, dict) and are_data(first) and records.are_frame(value):
         return "keyed_columns"
     return None
+
+
+def are_data(keys: Mapping[str, Any]) -> bool:
+    """Whether an object's keys are data (times, numbers, ids), which are never the names of tables."""
+    return records.are_numbered(keys) or records.are_ids(keys)
 
 
 def nested_form(value: Any) -> Form | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping, Sequence
-from itertools import chain
+from itertools import chain, pairwise
 from typing import Any, Literal
 
 import pyarrow as pa
@@ -23,10 +23,17 @@ _LONG_ID = re.compile(r"(?=\D*\d)[A-Za-z0-9_-]+", re.ASCII)
 _TUPLE = re.compile(r"\(.+,.*\)")
 """What pandas makes of a key of several parts, as of each pair of parameters that were tried: `(5, 20)`."""
 _DIGITS = re.compile("[0-9]+")
+_SYMBOL = re.compile(r"[^a-z]*[A-Z0-9][^a-z]*|[^/]+/[^/]+|.+\.[A-Z]+", re.ASCII | re.DOTALL)
+"""`BTCUSDT`, `BTC/USDT:USDT`, `rb2305.SHFE`, `2024`: what no engine calls a table of its own."""
+_ONE_SYMBOL = re.compile(r"[A-Za-z0-9]+[-/.][A-Z0-9:]+", re.ASCII)
+"""The same where no other key confirms it."""
 _SCALARS = {str, int, float, bool, type(None)}
 _NUMBERS = {int, float, type(None)}
-_EPOCH_DIGITS = (10, 13)
-"""Digits of seconds and milliseconds since 1970, from 2001 to 2286."""
+_EPOCH_DIGITS = (10, 13, 16, 19)
+"""Digits of seconds, milliseconds, microseconds and nanoseconds since 1970, from 2001 to 2286."""
+_DAY = re.compile(r"(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])", re.ASCII)
+_MINUTE = re.compile(r"0|-?[1-9]\d*0{4}", re.ASCII)
+"""A whole minute in milliseconds, or in what is smaller."""
 
 
 def array_form(value: Sequence[Any]) -> Literal["objects", "arrays"] | None:
@@ -88,12 +95,28 @@ def are_keyed_columns(value: Mapping[str, Any]) -> bool:
 
 
 def are_frame(value: Mapping[str, Any]) -> bool:
-    """Whether several keyed columns hold scalars."""
-    return len(value) > 1 and are_keyed_columns(value) and all(are_scalars(each.values()) for each in value.values())
+    """Whether there are keyed columns, two or more of scalars; others may hold lists, as a day's orders."""
+    return (
+        len(value) > 1 and are_keyed_columns(value) and sum(are_scalars(each.values()) for each in value.values()) > 1
+    )
+
+
+def are_grouped(values: Sequence[Any]) -> bool:
+    """Whether all values are arrays of objects, some of them perhaps empty."""
+    return set(map(type, values)) == {list} and set(map(type, chain.from_iterable(values))) == {dict}
+
+
+def are_by_symbol(value: Mapping[str, Any]) -> bool:
+    """Whether the keys are symbols, or the like, over arrays of objects that begin with the same keys."""
+    return (
+        (all(map(_SYMBOL.fullmatch, value)) if len(value) > 1 else all(map(_ONE_SYMBOL.fullmatch, value)))
+        and are_grouped(list(value.values()))
+        and len({frozenset(rows[0]) for rows in value.values() if rows}) == 1
+    )
 
 
 def are_numbered(keys: Mapping[str, Any]) -> bool:
-    """Whether there are at least eight keys that count from 0 or 1, or that all are times in one format, or tuples."""
+    """Whether there are at least eight keys that count from 0 or 1, or all are times in one form, or tuples."""
     if len(keys) < MIN_KEYS:
         return False
     first = next(iter(keys))
@@ -101,14 +124,28 @@ def are_numbered(keys: Mapping[str, Any]) -> bool:
         return all(map(_TUPLE.fullmatch, keys))
     if first in ("0", "1"):
         start = int(first)
-        return list(keys) == list(map(str, range(start, start + len(keys))))
+        if list(keys) == list(map(str, range(start, start + len(keys)))):
+            return True
     if len(first) in _EPOCH_DIGITS and first.isdecimal():
         together = "".join(keys)
-        return set(map(len, keys)) == {len(first)} and together.isdecimal() and together.isascii()
+        if set(map(len, keys)) == {len(first)}:
+            return together.isdecimal() and together.isascii()
+    if _DAY.fullmatch(first):
+        return all(map(_DAY.fullmatch, keys))
+    if _MINUTE.fullmatch(first):
+        return _are_minutes(keys)
     try:
         return first[:4].isdecimal() and times.parse(pa.array(list(keys), pa.string())) is not None
     except UnicodeEncodeError:
         return False
+
+
+def _are_minutes(keys: Mapping[str, Any]) -> bool:
+    """Whether keys are whole minutes in milliseconds that go up, perhaps from before 2001 or 1970: of many lengths."""
+    if not 11 <= max(map(len, keys)) <= 13 or not all(map(_MINUTE.fullmatch, keys)):
+        return False
+    values = list(map(int, keys))
+    return not any(value % 60_000 for value in values) and all(a < b for a, b in pairwise(values))
 
 
 def are_ids(keys: Mapping[str, Any]) -> bool:
@@ -116,8 +153,8 @@ def are_ids(keys: Mapping[str, Any]) -> bool:
     if len(keys) < MIN_KEYS:
         return False
     first = next(iter(keys))
-    if len(first) >= _ID and _LONG_ID.fullmatch(first):
-        return set(map(len, keys)) == {len(first)} and all(map(_LONG_ID.fullmatch, keys))
+    if len(first) >= _ID and set(map(len, keys)) == {len(first)} and all(map(_LONG_ID.fullmatch, keys)):
+        return True
     form = _DIGITS.sub("0", first)
     return form.strip("0") not in ("", form) and all(_DIGITS.sub("0", key) == form for key in keys)
 

@@ -59,12 +59,35 @@ def keyed(draw: st.DrawFn) -> dict[str, Any]:
     return {name: draw(kind) for name in names}
 
 
+ORDERED = (
+    list(map(str, range(9))),
+    [f"2024-01-{day:02}" for day in range(1, 10)],
+    [f"202401{day:02}" for day in range(1, 10)],
+    [str(day * 86_400_000) for day in range(-3, 12_000, 1_000)],
+    [f"O-20240102-{place}" for place in range(5, 14)],
+    [f"{place:032x}" for place in range(10**30, 10**30 + 9)],
+)
+"""Keys of rows as pandas and engines have them."""
+SYMBOLS = ("BTC/USDT", "BTCUSDT", "rb2305.SHFE", "000001.XSHE", "2024", "BTC-USD")
+
+
+@st.composite
+def grouped(draw: st.DrawFn) -> dict[str, Any]:
+    """Arrays of records under times, ids or symbols, some of them empty, now and then one that is something else."""
+    names = draw(st.one_of(st.sampled_from(ORDERED), st.lists(st.sampled_from(SYMBOLS), min_size=1, unique=True)))
+    found: dict[str, Any] = {name: draw(records(max_size=3)) for name in names}
+    if draw(st.integers(0, 9)) == 0:
+        found[names[-1]] = draw(mixed)
+    return found
+
+
 @st.composite
 def frames(draw: st.DrawFn) -> dict[str, dict[str, Any]]:
-    """Columns over the same keys, now and then with one missing."""
+    """Columns over the same keys, some of them of lists, now and then with one missing."""
     names = draw(st.lists(keys, max_size=9, unique=True))
-    rows = draw(st.one_of(st.lists(keys, max_size=9, unique=True), st.just(list(map(str, range(9))))))
-    found = {name: {row: draw(scalars) for row in rows} for name in names}
+    rows = draw(st.one_of(st.lists(keys, max_size=9, unique=True), st.sampled_from(ORDERED)))
+    cells = [draw(st.sampled_from((scalars, scalars, scalars, mixed, records(max_size=2)))) for _ in names]
+    found = {name: {row: draw(cell) for row in rows} for name, cell in zip(names, cells, strict=True)}
     if names and rows and draw(st.integers(0, 9)) == 0:
         del found[names[-1]][rows[0]]
     return found
@@ -92,9 +115,10 @@ def test_what_a_profile_names_comes_back_whatever_was_stored_before(
 
 
 @relaxed
-@given(st.one_of(keyed(), frames()), st.sampled_from([None, "\t"]))
+@given(st.one_of(keyed(), frames(), grouped()), st.sampled_from([None, "\t"]))
 def test_a_document_that_may_be_a_table_comes_back(document: Any, indent: Any) -> None:
     comes_back(document, MemorySchema(), indent)
+    comes_back({"it": document, "n": 1}, MemorySchema(), indent)
 
 
 @relaxed

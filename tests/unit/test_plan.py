@@ -68,6 +68,17 @@ def rows(stored: Stored, table: str) -> list[dict[str, Any]]:
         ({f"{day} 00:00:00": 1.5 for day in DAYS}, "pairs"),
         ({str(1_700_000_000_000 + place): None if place else 1.0 for place in range(9)}, "pairs"),
         ({"Size": dict.fromkeys(DAYS, 1), "Price": dict.fromkeys(DAYS, 1.5)}, "keyed_columns"),
+        ({"a": dict.fromkeys(DAYS, 1), "b": dict.fromkeys(DAYS), "c": {day: [1] for day in DAYS}}, "keyed_columns"),
+        ({side: {f"O-{place}-1": side for place in range(9)} for side in ("a", "b")}, "keyed_columns"),
+        ({day: [{"a": place}] * (place % 3) for place, day in enumerate(DAYS)}, "pairs"),
+        ({day.replace("-", ""): [{"a": 1}] for day in DAYS}, "pairs"),
+        ({day.replace("-", ""): 1.5 for day in DAYS}, "pairs"),
+        ({str(place * 86_400_000): 1.5 for place in range(-5, 12_000, 1_000)}, "pairs"),
+        ({str(place * 86_400_000): 1.5 for place in range(0, 9_000, 1_000)}, "pairs"),
+        ({str(1_700_000_000_000_000_000 + place): 1.5 for place in range(9)}, "pairs"),
+        ({"BTC/USDT": [{"a": 1}], "ETH/USDT": [{"a": 2}, {"b": 2}]}, "pairs"),
+        ({"BTCUSDT": [{"a": 1}], "ETHUSDT": []}, "pairs"),
+        ({"rb2305.SHFE": [{"a": 1}]}, "pairs"),
     ],
 )
 @pytest.mark.parametrize("style", STYLES)
@@ -123,6 +134,12 @@ def test_a_document_that_is_a_table_becomes_records(document: Any, form: str, st
         {"fast": [5, 10], "slow": [20, 50], "range": [[1, 2]]},
         {"range": [[1, 2]], "both": {"fast": [5, 10], "slow": [20, 50]}},
         {"BTC": {"trades": [{"a": 1}]}, "ETH": {"trades": [{"a": 1}]}},
+        {day: {"trades": [{"a": place}], day: [{"a": 1}]} for place, day in enumerate(DAYS)},
+        {day: [{"a": 1}] if place else 1 for place, day in enumerate(DAYS)},
+        dict.fromkeys(map(str, range(120_000, 1_200_000, 60_000)), 1.5),
+        {str(place * 86_400_000): 1.5 for place in range(9_000, 0, -1_000)},
+        {str(place * 86_400_001): 1.5 for place in range(1, 12_000, 1_000)},
+        {f"202313{place:02}": 1.5 for place in range(1, 10)},
     ],
 )
 def test_what_is_not_a_table_beyond_doubt_stays(value: Any) -> None:
@@ -171,6 +188,7 @@ def test_a_table_at_the_top_and_one_below_are_told_apart(document: Any, tables: 
     [
         [f"P-{place}" for place in range(9)],
         [f"O-2024{place:04}-{place}" for place in range(9)],
+        [f"O-20240102-143000-001-000-{place}" for place in range(5, 14)],
         [f"{place:032x}" for place in range(10**30, 10**30 + 9)],
         [str(uuid.UUID(int=place)) for place in range(9)],
     ],
@@ -179,6 +197,23 @@ def test_records_under_ids_are_a_table(keys: list[str]) -> None:
     stored = encoded({"orders": {key: {"price": 1.5} for key in keys}})
     assert [(region.table, region.form) for region in stored.envelope.regions] == [("orders", "keyed")]
     assert [row["key"] for row in rows(stored, "orders")] == keys
+
+
+def test_arrays_of_each_symbol_are_one_table_and_arrays_of_names_are_tables() -> None:
+    rows_of = [{"price": 1.5}], [{"price": 2.5}, {"price": 3.5}]
+    stored = encoded({"trades": dict(zip(("BTCUSDT", "ETHUSDT"), rows_of, strict=True))})
+    assert rows(stored, "trades") == [{"key": "BTCUSDT", "value": rows_of[0]}, {"key": "ETHUSDT", "value": rows_of[1]}]
+    assert shapes({"legs": dict(zip(("entries", "exits"), rows_of, strict=True))}) == {
+        "legs.entries": "objects", "legs.exits": "objects"
+    }  # fmt: skip
+    assert shapes({"legs": {"IN": [{"a": 1}], "OUT": [{"b": 1}]}}) == {"legs.IN": "objects", "legs.OUT": "objects"}
+    assert shapes({"legs": {"OUT": [{"b": 1}]}}) == {"legs.OUT": "objects"}
+
+
+def test_a_day_is_no_table() -> None:
+    days = {day: [{"size": place}] if place else [] for place, day in enumerate(DAYS)}
+    stored = encoded({"positions": days, "n": 1})
+    assert [row["value"] for row in rows(stored, "positions")] == list(days.values())
 
 
 def test_what_pandas_has_under_several_indexes_is_a_table() -> None:
