@@ -49,8 +49,8 @@ from bench.sizes import (
 from lakestore import Lake, layout
 from lakestore.bench import generate
 from lakestore.catalog.memory import MemorySchema
-from lakestore.codec import text
 from lakestore.codec.encode import Encoded
+from lakestore.codec.given import written
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = ROOT / "examples"
@@ -77,8 +77,8 @@ def speed_lines(n: int, rounds: int) -> list[Line]:
         orjson.loads(source)
 
     def from_dict() -> Encoded:
-        written, read = text.written(value)
-        return encoded(written, schema, value=read)
+        given = written(value)
+        return encoded(given.text, schema, given=given)
 
     with fresh_lake() as (lake, _), tempfile.TemporaryDirectory() as folder:
         original = Path(folder) / "original.json"
@@ -148,8 +148,8 @@ def _check(lake: Lake, task_id: str, source: bytes, value: Any) -> None:
             if table.column(key).to_pylist() != [record[key] for record in value[name]]:
                 raise Wrong(f"tables[{name!r}].{key} differs from the document")
     schema = MemorySchema()
-    written, read = text.written(value)
-    again = encoded(written, schema, value=read)
+    given = written(value)
+    again = encoded(given.text, schema, given=given)
     if again.fidelity.kind != "style" or {part.table for part in again.parts} != set(result.tables):
         raise Wrong("a dict is encoded otherwise than its text")
 

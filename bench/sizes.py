@@ -32,6 +32,7 @@ from lakestore.catalog.memory import MemorySchema
 from lakestore.codec import encode
 from lakestore.codec.draft import read
 from lakestore.codec.encode import Encoded
+from lakestore.codec.given import Given
 from lakestore.model import ResultInfo
 
 MANY = 1_000
@@ -72,9 +73,9 @@ class Sizes:
         return self.total / self.zstd
 
 
-def encoded(source: bytes, schema: MemorySchema, where: str = "the document", *, value: Any = None) -> Encoded:
-    """A text encoded and proved, as a save does it; `value` is what it says, where a save knows that."""
-    draft = read(source, where, None, value=value)
+def encoded(source: bytes, schema: MemorySchema, where: str = "the document", *, given: Given | None = None) -> Encoded:
+    """A text encoded and proved, as a save does it; `given`: the value that it was made of."""
+    draft = read(source, where, None, given=given)
     return encode.encode(draft, schema, task_id="bench", strategy="bench", decimals=True)
 
 

@@ -182,7 +182,7 @@ class Saver:
         source = source_of(item.document, self.now(), limit=self.max_document, unseen=True)
         where = item.where or source.where
         own = known(self.files.path(layout.PROFILES))
-        draft = read(source.text, where, item.profile, item.tables, own, value=source.value, unseen=source.unseen)
+        draft = read(source.text, where, item.profile, item.tables, own, given=source.given)
         identity = identify(
             draft.value,
             draft.profile,

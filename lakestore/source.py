@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from lakestore.codec import text
+from lakestore.codec.given import Given, written
 from lakestore.compression import DAMAGED, packing_of, read_at_most, unpacked
 from lakestore.config import MAX_DOCUMENT
 from lakestore.errors import InvalidInputError, NotFoundError, StorageError
@@ -18,16 +18,12 @@ _RAISES = "LAKESTORE_MAX_DOCUMENT raises the limit, and a save takes about eight
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A document's text, what messages call it, its time where it says none, and its value where that is known.
-
-    `unseen`: the value is what an engine gave, and may be in other types than JSON's own.
-    """
+    """A document's text, what messages call it, its time where it says none, and the value that it was given as."""
 
     text: bytes
     where: str
     time: datetime
-    value: Any = None
-    unseen: bool = False
+    given: Given | None = None
 
 
 def source_of(document: Any, now: datetime, *, limit: int = MAX_DOCUMENT, unseen: bool = False) -> Source:
@@ -59,8 +55,8 @@ def _source(document: Any, now: datetime, limit: int, unseen: bool) -> Source:
     if isinstance(document, bytes | bytearray | memoryview):
         return Source(bytes(document), "the document", now)
     if isinstance(document, dict | list):
-        source, value = text.written(document, unseen=unseen)
-        return Source(source, "the document", now, value, unseen and value is document)
+        given = written(document, unseen=unseen)
+        return Source(given.text, "the document", now, given)
     raise InvalidInputError(
         f"a document is a dict, JSON text or bytes, or a pathlib.Path to JSON, not {type(document).__name__}"
     )

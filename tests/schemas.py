@@ -13,7 +13,7 @@ from lakestore.codec import decode, encode, near, values
 from lakestore.codec.draft import read
 from lakestore.codec.encode import Encoded
 from lakestore.codec.envelope import Envelope, StoredRegion
-from lakestore.codec.text import written
+from lakestore.codec.given import written
 
 __all__ = ["MemorySchema", "Stored", "store", "units_beside"]
 
@@ -51,7 +51,7 @@ class Stored:
 
 def serialised(value: Any) -> bytes:
     """The document that an engine's value is."""
-    return written(value)[0]
+    return written(value).text
 
 
 def store(text: bytes, schema: MemorySchema, *, profile: str | None = None, decimals: bool = True) -> Stored:

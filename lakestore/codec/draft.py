@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from lakestore.beside import Beside
 from lakestore.codec import arrow, plan, render, text
+from lakestore.codec.given import Given, written
 from lakestore.codec.known import Profiles, choose
 from lakestore.codec.plan import Region
 from lakestore.codec.profile import Path, Profile
@@ -57,27 +58,27 @@ def read(
     tables: Mapping[str, Any] | None = None,
     profiles: Profiles | None = None,
     *,
-    value: Any = None,
-    unseen: bool = False,
+    given: Given | None = None,
 ) -> Draft:
     """A document's text read, and the tables given beside it put into it as arrays of records.
 
     Args:
         profile: the one to read it with, its name or file; recognised among `profiles` (the shipped ones) if None.
-        value: what orjson reads from the text, where that is known already.
-        unseen: it is what an engine gave, and may be in other types than JSON's own.
+        given: the value that it was made of.
 
     Raises:
         InvalidInputError: not JSON, no such profile, or a table that cannot be part of the document.
     """
+    found = given or Given(source, None)
     try:
-        draft = parsed(Hashed(source), where, profile, profiles, exact=False, value=value)
+        draft = _parsed(found, where, profile, profiles)
         # What has columns was looked at when they were made.
-        if unseen and not text.in_json_types(value, {id(_at(value, region.path)) for region in draft.regions}):
+        if found.unseen and not text.in_json_types(
+            draft.value, {id(_at(draft.value, region.path)) for region in draft.regions}
+        ):
             raise text.ForeignError
     except text.ForeignError:
-        source, value = text.written(value)
-        draft = parsed(Hashed(source), where, profile, profiles, exact=False, value=value)
+        draft = _parsed(written(found.value), where, profile, profiles)
     return _with_tables(draft, tables) if tables else draft
 
 
@@ -117,22 +118,24 @@ def _with_rows(text: bytes, filled: bool, added: Sequence[Region]) -> Hashed:
     return Hashed(b"".join([*pieces, b"}", text[len(body) :]]))
 
 
-def parsed(
-    source: Hashed,
-    where: str,
-    profile: Profile | str | None,
-    profiles: Profiles | None = None,
-    *,
-    exact: bool,
-    value: Any = None,
-) -> Draft:
-    python = False
+def _parsed(given: Given, where: str, profile: Profile | str | None, profiles: Profiles | None) -> Draft:
+    value, python = given.value, given.python
     if value is None:
-        value, python = text.parse(source.data, where, exact=exact)
-    chosen = choose(value, profile, profiles)
+        value, python = text.parse(given.text, where)
+    return _draft(Hashed(given.text), where, value, choose(value, profile, profiles), python, exact=False)
+
+
+def exactly(draft: Draft) -> Draft:
+    """The document read anew as Python's `json` reads it."""
+    source = draft.source.result()
+    value, python = text.parse(source.data, draft.where, exact=True)
+    return _draft(source, draft.where, value, draft.profile, python, exact=True)
+
+
+def _draft(source: Hashed, where: str, value: Any, profile: Profile, python: bool, *, exact: bool) -> Draft:
     made = Beside(lambda: source, apart=False)
     large = len(source.data) >= LARGE
-    return Draft(made, where, value, chosen, plan.regions(value, chosen), python, exact, large)
+    return Draft(made, where, value, profile, plan.regions(value, profile), python, exact, large)
 
 
 def _at(value: Any, path: Path) -> Any:

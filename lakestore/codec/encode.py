@@ -17,7 +17,7 @@ import pyarrow as pa
 from lakestore import parquet
 from lakestore.beside import Beside
 from lakestore.codec import fit, style, text
-from lakestore.codec.draft import Draft, parsed
+from lakestore.codec.draft import Draft, exactly
 from lakestore.codec.envelope import Envelope, StoredRegion
 from lakestore.codec.pack import Rows, begun
 from lakestore.codec.plan import Region
@@ -125,7 +125,7 @@ def encode(
     made = _attempt(draft, schema, task_id, strategy, decimals, files, ready)
     if made is None:
         given = [region for region in draft.regions if region.given is not None]
-        draft = parsed(draft.source.result(), draft.where, draft.profile, exact=True)
+        draft = exactly(draft)
         draft.regions = [r for r in draft.regions if r.path not in {region.path for region in given}] + given
         made = _attempt(draft, schema, task_id, strategy, decimals, files, ready)
         assert made is not None

@@ -1,23 +1,17 @@
-"""JSON texts and Python values: reading what Python's `json` reads, writing what an engine gives as values."""
+"""JSON texts: reading what Python's `json` reads, and where in it values stand."""
 
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
-import decimal
-import enum
 import gc
 import json
 import re
-import uuid
 from collections.abc import Callable, Collection, Iterator
 from hashlib import sha256
 from itertools import chain
 from json.decoder import JSONDecoder
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import orjson
 
 from lakestore.beside import Beside
@@ -29,12 +23,8 @@ _ZIP = b"PK\x03\x04"
 LARGE = 256 << 10
 """Bytes of a text from which threads share its work: to hand some over takes 0.1 ms."""
 _LONG_INTEGER = re.compile(rb"\d{19}")
-_EXPONENT = re.compile(rb"[0-9]e[-+0-9]")
-_ZERO_E, _ZEROS, _ZERO_POINT = np.frombuffer(b"0e000.", "<u2")
-_SPLIT_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 _SPACE = re.compile(r"[ \t\n\r]*")
 JSON_TYPES = {dict, list, str, int, float, bool, type(None)}
-_PLAIN = orjson.OPT_PASSTHROUGH_SUBCLASS | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
 
 
 class ForeignError(Exception):
@@ -110,47 +100,6 @@ def has_long_integer(text: bytes) -> bool:
     return _LONG_INTEGER.search(text) is not None
 
 
-def written(value: Any, *, unseen: bool = False) -> tuple[bytes, Any | None]:
-    """The document that an engine's value is, and what orjson reads from it where that is known.
-
-    The document is compact UTF-8 JSON, floats as Python's repr, NaN as Python's `json`. Tuples become arrays; numpy
-    scalars their Python numbers; dates and times ISO text; Decimal a number of the same digits; UUID text; Enum its
-    value. What JSON cannot hold is refused. What orjson reads is, of a value in JSON's own types, the value itself.
-
-    Args:
-        unseen: do not look whether it is; who makes columns of it meets its types anyway (`ForeignError`).
-
-    Raises:
-        InvalidInputError: a set, bytes, an object, a key that is not text; named by its path.
-    """
-    with collector_off():
-        plain = value
-        try:
-            text = orjson.dumps(value, option=_PLAIN)
-            # Without a null there is no NaN either.
-            null = holds(text, b"null")
-            if unseen and not null and not _exponents(text):
-                return text, value
-            if not null and in_json_types(value):
-                if not _exponents(text):
-                    return text, value
-            else:
-                parsed = orjson.loads(text)
-                if parsed != value:
-                    plain = _plain_value(value, "$")
-                elif not _exponents(text):
-                    return text, parsed
-        except (TypeError, orjson.JSONDecodeError, RecursionError):
-            # Values that orjson does not write, or not as Python does: the slow way says which, or writes them.
-            plain = None
-        try:
-            return dump(plain if plain is not None else _plain_value(value, "$")).encode(), None
-        except RecursionError as exc:
-            raise InvalidInputError(
-                "the document is nested too deep for Python's json, or holds itself: flatten it"
-            ) from exc
-
-
 def in_json_types(value: Any, but: Collection[int] = ()) -> bool:
     """Whether a value consists of dicts, lists, texts, numbers, bools and None alone: none a tuple, an Enum, a UUID.
 
@@ -174,117 +123,10 @@ def in_json_types(value: Any, but: Collection[int] = ()) -> bool:
         level = list(chain.from_iterable(below))
 
 
-def _exponents(text: bytes) -> bool:
-    """Whether floats may stand in the text that Python writes otherwise (`1e-05`, `0.00001`)."""
-    for pairs in _pairs(text):
-        if (pairs - _ZERO_E).min() <= 9 and _EXPONENT.search(text) is not None:
-            return True
-        zeros = pairs == _ZEROS
-        places = np.flatnonzero(zeros[1:] & zeros[:-1])
-        if (pairs[places[places > 0] - 1] == _ZERO_POINT).any():
-            # Somewhere stands 0.0000
-            return True
-    return False
-
-
-def holds(text: bytes, word: bytes) -> bool:
-    """Whether a word of two bytes or more stands in a text; several times as fast as `in` where it is rare."""
-    first = np.frombuffer(word, "<u2", 1)
-    return any((pairs == first).any() for pairs in _pairs(text)) and word in text
-
-
-def _pairs(text: bytes) -> Iterator[npt.NDArray[np.uint16]]:
-    """The bytes 2n and 2n + 1 of a text as numbers, then the bytes 2n + 1 and 2n + 2."""
-    for start in (0, 1):
-        if len(text) > start + 1:
-            yield np.frombuffer(text, "<u2", (len(text) - start) // 2, start)
-
-
 def dump(value: Any) -> str:
     """One value as compact JSON text, UTF-8 where it can be."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     return text if is_unicode(text) else json.dumps(value, separators=(",", ":"))
-
-
-def _plain_value(value: Any, path: str) -> Any:
-    """The value in JSON's own types.
-
-    Raises:
-        InvalidInputError: naming the path of what has none.
-    """
-    kind = type(value)
-    if kind is str:
-        return _whole(value, path)
-    if kind in (int, float, bool, type(None)):
-        return value
-    if kind is dict:
-        plain = {}
-        for key, item in value.items():
-            if not isinstance(key, str):
-                raise InvalidInputError(f"{path}: key {key!r} is {type(key).__name__}; keys of JSON objects are text")
-            plain[_whole(str(key), path)] = _plain_value(item, f"{path}.{key}")
-        return plain
-    if kind in (list, tuple):
-        return [_plain_value(item, f"{path}[{place}]") for place, item in enumerate(value)]
-    if isinstance(value, enum.Enum):
-        return _plain_value(value.value, path)
-    # NaT, which is not itself, is no time.
-    if isinstance(value, dt.datetime | dt.date | dt.time | np.datetime64) and value == value:
-        return _time(value)
-    if isinstance(value, uuid.UUID):
-        return str(value)
-    if isinstance(value, decimal.Decimal):
-        return _decimal(value, path)
-    # Of nanoseconds numpy makes a bare integer.
-    scalar = not isinstance(value, np.datetime64 | np.timedelta64) and getattr(value, "ndim", None) == 0
-    if scalar and hasattr(value, "item"):
-        return _plain_value(value.item(), path)
-    for base in (bool, int, float, str):
-        if isinstance(value, base):
-            return base(value)
-    if isinstance(value, dict):
-        return _plain_value(dict(value), path)
-    if isinstance(value, list | tuple):
-        return _plain_value(list(value), path)
-    table = " (a table beside the document: tables=…)" if hasattr(kind, "__arrow_c_stream__") else ""
-    raise InvalidInputError(
-        f"{path}: {kind.__name__} has no form in JSON; give text, a number, a bool, None, a list or a dict{table}"
-    )
-
-
-def _time(value: dt.datetime | dt.date | dt.time | np.datetime64) -> str:
-    """ISO text; a numpy time that Python's types cannot hold in numpy's own spelling."""
-    if isinstance(value, np.datetime64):
-        item = value.item()
-        return item.isoformat() if isinstance(item, dt.date) else str(value)
-    return value.isoformat()
-
-
-def _whole(text: str, path: str) -> str:
-    """A text that JSON gives back.
-
-    Raises:
-        InvalidInputError: two of its characters are the halves of one, which JSON would join.
-    """
-    if _SPLIT_PAIR.search(text):
-        raise InvalidInputError(f"{path}: {text[:40]!a} holds a character in two halves, which JSON joins; join them")
-    return text
-
-
-def _decimal(value: decimal.Decimal, path: str) -> int | float:
-    """A Decimal as the number of the same value.
-
-    Raises:
-        InvalidInputError: it has more digits than a double keeps.
-    """
-    if value == value.to_integral_value() if value.is_finite() else False:
-        exponent = value.as_tuple().exponent
-        if isinstance(exponent, int) and exponent >= 0:
-            return int(value)
-    number = float(value)
-    if value.is_finite() and decimal.Decimal(repr(number)) != value:
-        raise InvalidInputError(f"{path}: Decimal {value} has more digits than a JSON reader keeps; give it as text")
-    return number
 
 
 def locate(text: bytes, paths: set[tuple[str | int, ...]]) -> dict[tuple[str | int, ...], tuple[int, int]]:

@@ -126,7 +126,7 @@ def _structs(node: Node) -> list[Any]:
     elif node.shape_ids is None:
         order = node.shapes[0]
         keys = [node.keys[index] for index in order]
-        found = _records(keys, [columns[index] for index in order])
+        found = records(keys, [columns[index] for index in order])
     else:
         found = _of_shapes(node, columns)
     if node.valid is not None:
@@ -135,7 +135,7 @@ def _structs(node: Node) -> list[Any]:
     return found
 
 
-def _records(keys: Sequence[str | int], columns: Sequence[list[Any]]) -> list[Any]:
+def records(keys: Sequence[str | int], columns: Sequence[list[Any]]) -> list[Any]:
     """A dict of each row."""
     if columns and len(keys) <= _DISPLAYED and len(columns[0]) >= _COMPILED:
         return list(_maker(tuple(keys))(columns))

@@ -103,7 +103,9 @@ class JsonResultStorage:
         """
         layout.check_task_id(task_id)
         source = source_of(result, time or self._now())
-        value = text.parse(source.text, source.where)[0] if source.value is None else source.value
+        value = source.given and source.given.value
+        if value is None:
+            value = text.parse(source.text, source.where)[0]
         strategy = strategy or self._strategy
         # Also where the bytes are there already: what a lake refuses is refused.
         facts, found = self._identify(task_id, source, value, strategy)

@@ -10,8 +10,9 @@ import pytest
 from lakestore.codec import text
 from lakestore.codec.columnise import columnise
 from lakestore.codec.draft import read
+from lakestore.codec.given import written
 from lakestore.codec.text import ForeignError
-from tests.unit.test_text import Level, Side
+from tests.unit.test_given import Level, Side
 
 FOREIGN: tuple[Any, ...] = ((1, 2), Side.BUY, Level.HIGH, uuid.UUID(int=5))
 PLACES = (
@@ -30,10 +31,9 @@ PLACES = (
 @pytest.mark.parametrize("place", PLACES)
 def test_a_value_in_other_types_is_read_as_its_text(place: Any, odd: Any) -> None:
     value = place(odd)
-    source, given = text.written(value, unseen=True)
-    draft = read(source, "it", None, value=given, unseen=given is value)
-    seen, parsed = text.written(value)
-    plain = read(seen, "it", None, value=parsed)
+    given, seen = written(value, unseen=True), written(value)
+    draft = read(given.text, "it", None, given=given)
+    plain = read(seen.text, "it", None)
     assert (draft.text, draft.value) == (plain.text, plain.value)
     assert text.in_json_types(draft.value)
     assert [region.path for region in draft.regions] == [region.path for region in plain.regions]
@@ -41,9 +41,9 @@ def test_a_value_in_other_types_is_read_as_its_text(place: Any, odd: Any) -> Non
 
 def test_a_value_in_jsons_own_types_is_taken_as_it_is() -> None:
     value = {"rows": [{"a": 1, "b": [0.5, "x"]}], "params": {"a": True}}
-    source, given = text.written(value, unseen=True)
-    assert given is value
-    assert read(source, "it", None, value=given, unseen=True).value is value
+    given = written(value, unseen=True)
+    assert given.value is value
+    assert read(given.text, "it", None, given=given).value is value
 
 
 def test_columns_are_made_of_jsons_own_types_alone() -> None:
