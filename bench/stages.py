@@ -22,7 +22,7 @@ Stages = Mapping[str, tuple[str, str]]
 """By the name that is printed, the file within lakestore and the function."""
 
 SAVE: Stages = {
-    "JSON of the value": ("codec/text.py", "written"),
+    "JSON of the value": ("codec/given.py", "written"),
     "profile, record tables into columns": ("codec/plan.py", "regions"),
     "a given table as JSON text": ("codec/draft.py", "_with_rows"),
     "columns into lake types": ("codec/encode.py", "place"),
