@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal, get_args
 
-from lakestore.errors import InvalidInputError
+from lakestore.errors import InvalidInputError, StorageError
 
 Format = Literal["table", "json", "csv"]
 Mode = Literal["json", "dual", "lake"]
@@ -114,6 +114,20 @@ class Config:
                     found[name] = (source, value)
                     break
         return cls(**{name: _checked(name, *pair) for name, pair in found.items()})  # type: ignore[arg-type]
+
+    def root(self) -> Path:
+        """The lake's directory, absolute.
+
+        Raises:
+            StorageError: it is told from a working directory that is not there any more.
+        """
+        try:
+            return self.lake.absolute()
+        except OSError as exc:
+            raise StorageError(
+                f"the working directory is gone, and lake {self.lake} is told from there: "
+                "give an absolute path, or go to a directory that is there"
+            ) from exc
 
 
 def _read_file(environ: Mapping[str, str]) -> tuple[str, Mapping[str, str]]:

@@ -15,6 +15,7 @@ from lakestore.errors import LakestoreError
 from lakestore.files import Files
 from lakestore.home import Home
 from lakestore.layout import PRIVATE
+from lakestore.stamp import Stamp
 
 _PACKAGES = ("lakestore", "duckdb", "pyarrow", "psycopg", "orjson")
 _LOW = 1 << 30
@@ -30,9 +31,9 @@ class Check:
     detail: str
 
 
-def check(root: Path, catalog: Catalog, *, embedded: bool, home: Home) -> list[Check]:
+def check(root: Path, catalog: Catalog, stamp: Stamp, *, embedded: bool, home: Home) -> list[Check]:
     """All checks of a lake that is open."""
-    return [*versions(), *_catalog(catalog, embedded=embedded), *_lake(root, home)]
+    return [*versions(), *_catalog(catalog, embedded=embedded), _stamp(stamp), *_lake(root, home)]
 
 
 def versions() -> Iterator[Check]:
@@ -63,6 +64,20 @@ def _catalog(catalog: Catalog, *, embedded: bool) -> Iterator[Check]:
     ok = commit != "off"
     detail = commit if ok else "off: a save that returned can be lost; set synchronous_commit = on"
     yield Check("catalog synchronous_commit", ok, detail)
+
+
+def _stamp(stamp: Stamp) -> Check:
+    """An old catalog answers as if nothing were amiss: one of before a backup, or one that was left for a DSN."""
+    name = "catalog is the lake's last"
+    try:
+        behind = stamp.is_behind()
+    except LakestoreError as exc:
+        return Check(name, False, str(exc))
+    why = (
+        "older than the lake: give the DSN that others save with, or let 'lakestore catalog sync --adopt' "
+        "take in what was saved since"
+    )
+    return Check(name, not behind, why if behind else "yes")
 
 
 def _lake(root: Path, home: Home) -> Iterator[Check]:

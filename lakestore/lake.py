@@ -98,6 +98,8 @@ class Lake:
             # The lake's own file may be older, where a compaction was stopped between the two.
             self._home = replace(settings, partition=self._catalog.partition)
             self._stamp = Stamp(self._files, self._catalog, self._now)
+            if not rebuild:
+                self._stamp.warn()
         except BaseException:
             if self._server is not None:
                 self._server.close()
@@ -130,7 +132,7 @@ class Lake:
             CatalogError, StorageError: the catalog cannot be reached, the directory not be made.
         """
         config = Config.load(lake=path, dsn=dsn)
-        root = config.lake.absolute()
+        root = config.root()
         made, _ = home.make(root, partition=partition, numbers=numbers, exist_ok=False)
         return cls._first(root, config, made)
 
@@ -149,7 +151,7 @@ class Lake:
             rebuild: its catalog may be missing or unfinished; for `maintenance.rebuild`.
         """
         config = Config.load(lake=path, dsn=dsn)
-        root = config.lake.absolute()
+        root = config.root()
         found = home.find(root)
         if found is None:
             if not create:
@@ -374,9 +376,12 @@ class Lake:
 
         Raises:
             NotFoundError: there is none.
+            CatalogError: the catalog is older than its lake, or cannot be reached; nothing was done.
             CommitUnknownError: the connection was lost at the commit: look the result up.
         """
-        write_id = self._open_catalog().delete(task_id)
+        catalog = self._open_catalog()
+        self._stamp.refuse_if_behind()
+        write_id = catalog.delete(task_id)
         if write_id is None:
             raise NotFoundError(f"result {task_id!r} is not in the lake; 'lakestore results' lists what is")
         tombstones.leave(self._files, [(write_id, task_id)], "deleted", self._now(), write_id)
@@ -402,7 +407,7 @@ class Lake:
 
     def doctor(self) -> list[doctor.Check]:
         """What is in order and what is not: versions, catalog, durability, the lake's directory."""
-        return doctor.check(self.root, self._open_catalog(), embedded=self.embedded, home=self._home)
+        return doctor.check(self.root, self._open_catalog(), self._stamp, embedded=self.embedded, home=self._home)
 
     def parts(self) -> Parts:
         """The lake's settings, files, catalog, clock and source of ids, for upkeep."""

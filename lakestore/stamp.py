@@ -8,16 +8,19 @@ vacuum would take that for leftovers, and field ids that stand in files would be
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from lakestore.catalog import Catalog
-from lakestore.errors import CatalogError, CorruptFileError, StorageError
+from lakestore.errors import CatalogError, CorruptFileError, LakestoreError, StorageError
 from lakestore.files import Files
 from lakestore.layout import PRIVATE
 from lakestore.model import FIRST_FIELD_ID
+
+_log = logging.getLogger("lakestore")
 
 NAME: Final = f"{PRIVATE}/stamp.json"
 FRESH: Final = timedelta(minutes=1)
@@ -87,11 +90,31 @@ class Stamp:
         # The file first: it is behind the catalog at any moment.
         found = self._catalog.advance(read(self._files).number)
         if found is None:
-            raise CatalogError(
-                f"the catalog at {self._catalog.place} is older than its lake, an old copy it seems: nothing was done; "
-                "'lakestore catalog sync --adopt' takes in what it does not know"
-            )
+            raise self._old()
         self._write(*found)
+
+    def refuse_if_behind(self) -> None:
+        """Writes nothing, so that it also serves on a full disk.
+
+        Raises:
+            CatalogError: the catalog is older than its lake, or cannot be reached.
+            StorageError, CorruptFileError: the stamp cannot be read.
+        """
+        if self.is_behind():
+            raise self._old()
+
+    def warn(self) -> None:
+        """Log it where the catalog is older than its lake: reads go on, and see nothing of what was done since."""
+        try:
+            behind = self.is_behind()
+        except LakestoreError:
+            return  # A save tells of it, and doctor.
+        if behind:
+            _log.warning(
+                "the catalog at %s is older than its lake: what was saved or deleted since is not seen; give the DSN "
+                "that others save with, or let 'lakestore catalog sync --adopt' take it in",
+                self._catalog.place,
+            )
 
     def is_behind(self) -> bool:
         """Whether the catalog is older than its lake."""
@@ -102,6 +125,12 @@ class Stamp:
         """Take the catalog for the present one, and let it give out no field id again."""
         seen = read(self._files)
         self._write(*self._catalog.catch_up(seen.number, seen.next_field_id))
+
+    def _old(self) -> CatalogError:
+        return CatalogError(
+            f"the catalog at {self._catalog.place} is older than its lake, an old copy it seems: nothing was done; "
+            "give the DSN that others save with, or let 'lakestore catalog sync --adopt' take in what it does not know"
+        )
 
     def _is_fresh(self) -> bool:
         return abs(self._now() - self._seen.at) < FRESH

@@ -24,7 +24,7 @@ from lakestore.cli.inspect import inspect
 from lakestore.cli.load import load
 from lakestore.cli.migrate import migrate
 from lakestore.cli.options import lake_options
-from lakestore.cli.output import complain, say
+from lakestore.cli.output import complain, discard, open_streams, say
 from lakestore.cli.profiles import profiles
 from lakestore.cli.restore import restore
 from lakestore.cli.results import results
@@ -107,13 +107,13 @@ def _is_interrupt(error: BaseException | None) -> bool:
 
 def main() -> NoReturn:
     """The `lakestore` command."""
+    open_streams()
     if "_LAKESTORE_COMPLETE" in os.environ:
         cli.main(prog_name="lakestore")
     without_pandas()
     try:
         code = run()
     except BrokenPipeError:
-        # What is still buffered must not fail again when Python closes the stream.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard()
         code = exits.BROKEN_PIPE
     sys.exit(code)

@@ -21,7 +21,7 @@ import orjson
 from rich.cells import cell_len, set_cell_size
 
 from lakestore.config import Format
-from lakestore.errors import InvalidInputError
+from lakestore.errors import InvalidInputError, StorageError
 
 _CUT = 80
 """On a terminal a cell is cut at this many columns; in a file or pipe never."""
@@ -61,12 +61,41 @@ def print_rows(fields: Sequence[Field], rows: Iterable[Sequence[Any]], format: F
 
 
 def write(data: str | bytes) -> None:
-    """Write data to stdout, text as UTF-8 whatever the locale."""
+    """Write data to stdout, text as UTF-8 whatever the locale.
+
+    Raises:
+        BrokenPipeError: the reader went away.
+        StorageError: nothing more can be written there: the disk is full, or it was closed by who started us.
+    """
     # A path may hold bytes that are no UTF-8; they are written as they were.
     raw = data.encode("utf-8", "surrogateescape") if isinstance(data, str) else data
-    sys.stdout.flush()
-    sys.stdout.buffer.write(raw)
-    sys.stdout.buffer.flush()
+    try:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(raw)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as exc:
+        discard()
+        raise StorageError(f"cannot write to standard output: {exc.strerror}; what was printed is not whole") from exc
+
+
+def discard() -> None:
+    """Let stdout take nothing more: what is still buffered must not fail again when Python closes the stream."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def open_streams() -> None:
+    """Open what of the three streams was closed by who started us, so that no other file comes to stand there.
+
+    Messages go nowhere then, instead of among the data; data that cannot be written are an error.
+    """
+    if sys.stdin is None:
+        sys.stdin = open(os.open(os.devnull, os.O_RDONLY))
+    if sys.stdout is None:
+        sys.stdout = open(os.open(os.devnull, os.O_RDONLY), "w")
+    if sys.stderr is None:
+        sys.stderr = open(os.open(os.devnull, os.O_WRONLY), "w")
 
 
 def say(message: str) -> None:

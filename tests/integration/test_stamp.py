@@ -101,6 +101,33 @@ def test_an_old_copy_of_the_catalog_refuses_saves_until_it_has_taken_in_what_it_
             tidy(lake)
 
 
+def test_an_old_copy_is_told_of_when_it_is_opened_and_deletes_nothing(
+    root: Path, dsn: str, postgres: str, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    with opened(root, dsn, clock) as lake:
+        lake.save(run(1), task_id="a")
+        assert all(each.ok for each in lake.doctor() if each.name != "disk")
+    with copied(dsn, postgres) as old:
+        clock.wait(61)
+        with opened(root, dsn, clock) as lake:
+            lake.save(run(2), task_id="b")
+        assert caplog.messages == []
+        with opened(root, old, clock) as lake:
+            (message,) = caplog.messages
+            assert "older than its lake" in message and "'lakestore catalog sync --adopt'" in message
+            assert [each.name for each in lake.doctor() if not each.ok and each.name != "disk"] == [
+                "catalog is the lake's last"
+            ]
+            before = {path for path in root.rglob("*") if path.is_file()}
+            # Others would go on to see it.
+            with pytest.raises(CatalogError, match="older than its lake"):
+                lake.delete("a")
+            assert {path for path in root.rglob("*") if path.is_file()} == before
+            list(sync(lake, adopt=True))
+            lake.delete("a")
+            assert all(each.ok for each in lake.doctor() if each.name != "disk")
+
+
 def test_field_ids_given_out_since_are_not_given_out_again(root: Path, dsn: str, postgres: str, clock: Clock) -> None:
     with opened(root, dsn, clock) as lake:
         lake.save(run(1), task_id="a")

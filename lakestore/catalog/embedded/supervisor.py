@@ -79,7 +79,10 @@ class Supervisor:
         except LakestoreError as exc:
             self._report(exc)
         except OSError as exc:
-            self._report(StorageError(f"cannot run the embedded catalog in {self._paths.directory}: {exc}"))
+            why = "the disk is full; make room beside the lake, as vacuum needs the catalog"
+            if exc.errno not in (errno.ENOSPC, errno.EDQUOT):
+                why = exc.strerror or str(exc)
+            self._report(StorageError(f"cannot run the embedded catalog in {self._paths.directory}: {why}"))
         finally:
             self._end(at_once=stop.at_once)
 
@@ -250,6 +253,8 @@ class Supervisor:
         text = read_log(self._paths, start=log_from)
         if any(os.strerror(number) in text for number in (errno.ENOSPC, errno.EDQUOT)):
             return StorageError(f"{what}: the disk is full; make room and open the lake again{tail}")
+        if not tail:
+            return CatalogError(f"{what}, and {self._paths.log} says nothing: is there room, and no 'ulimit -f'?")
         return CatalogError(f"{what}; the end of {self._paths.log} says why:{tail}")
 
     # ---- serve

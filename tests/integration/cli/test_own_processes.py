@@ -6,11 +6,12 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.command_line import RUN_A
+from tests.command_line import ROOT, RUN_A
 
 
 def test_a_session_with_the_embedded_catalog(program: Callable[..., subprocess.Popen[bytes]], tmp_path: Path) -> None:
@@ -40,6 +41,42 @@ def test_a_reader_that_goes_away_ends_the_command_quietly(
     assert process.stderr.read() == b""
     process.stderr.close()
     assert process.wait(timeout=60) == 141
+
+
+def shell(tmp_path: Path, line: str) -> subprocess.CompletedProcess[bytes]:
+    """A line of a shell in which `$lakestore` is the command, and what it gave."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("LAKESTORE_")}
+    environment |= {"HOME": str(tmp_path), "PYTHONPATH": str(ROOT), "lakestore": f"{sys.executable} -m lakestore"}
+    return subprocess.run(["sh", "-c", line], cwd=tmp_path, env=environment, capture_output=True, timeout=60)
+
+
+def test_output_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(json.dumps(RUN_A))
+    assert shell(tmp_path, "$lakestore init && $lakestore save -q a.json").returncode == 0
+    full, closed = (">/dev/full", b"No space left on device"), (">&-", b"Bad file descriptor")
+    for command, (where, why) in (("results", closed), ("load a1", full), ("sql 'FROM trades' --format json", full)):
+        done = shell(tmp_path, f"$lakestore {command} {where}")
+        assert done.returncode == 10
+        assert done.stderr == b"error: cannot write to standard output: " + why + b"; what was printed is not whole\n"
+
+
+def test_streams_that_were_closed_take_no_message_and_give_no_data(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(json.dumps(RUN_A))
+    assert shell(tmp_path, "$lakestore init 2>&- && $lakestore save -q a.json <&- >&- 2>&-").returncode == 10
+    assert shell(tmp_path, "$lakestore save -q a.json --task-id b1 2>&-").stdout == b"b1\n"
+    done = shell(tmp_path, "$lakestore results --format json --limit 1 2>&-")
+    assert len(json.loads(done.stdout)) == 1  # The note that there are more is not among them.
+    assert shell(tmp_path, "$lakestore delete b1 <&-").returncode == 2
+    assert shell(tmp_path, "$lakestore load b1 2>&- <&-").stdout == (tmp_path / "a.json").read_bytes()
+
+
+def test_a_working_directory_that_is_gone(tmp_path: Path) -> None:
+    assert shell(tmp_path, "$lakestore init").returncode == 0
+    go = "mkdir gone && cd gone && rmdir ../gone"
+    done = shell(tmp_path, f"{go} && $lakestore results")
+    assert done.returncode == 10 and b"the working directory is gone" in done.stderr
+    assert b"Traceback" not in done.stderr
+    assert shell(tmp_path, f"{go} && $lakestore results --lake {tmp_path}/lake").returncode == 0
 
 
 def processor_seconds(pid: int) -> float:
