@@ -142,23 +142,30 @@ def detect(text: bytes, start: int, escapes: Escapes, *, thorough: bool = True) 
             if records >= 3 and match.end() - start > (8_192 if thorough else 1_024):
                 break
         last, space = token, ""
+    # On one line, what follows a comma is the same everywhere: where the sample has only the first of long records too.
+    line = next((item for _, item, _ in gaps.values() if item is not None and "\n" not in item), None)
     found = {}
     for (depth, bracket), (opened, item, closed) in gaps.items():
         if opened is None:
             continue
-        found[depth, bracket] = Gaps(opened, _first(item, opened), _first(closed, ""))
-    # The opening container's close is rarely within the sample: it mirrors one level less than its opening.
-    for (depth, bracket), (opened, item, closed) in gaps.items():
+        guess = opened if line is None or "\n" in opened else line
+        found[depth, bracket] = Gaps(opened, _first(item, guess), _first(closed, ""))
+    # A container's close may be beyond the sample: it mirrors one level less than its opening.
+    for (depth, bracket), (opened, _, closed) in gaps.items():
         if opened is not None and closed is None and "\n" in opened:
-            inner = next(
-                (found[depth + 1, b] for b in "{[" if (depth + 1, b) in found and "\n" in found[depth + 1, b].open),
-                None,
-            )
-            width = len(inner.open) - len(opened) if inner else len(opened) - len(opened.lstrip("\r\n"))
-            found[depth, bracket] = Gaps(
-                opened, _first(item, opened), opened[: len(opened) - width] if width else opened
-            )
+            width = _step(found, depth, opened)
+            found[depth, bracket] = found[depth, bracket]._replace(close=opened[: len(opened) - width])
     return Style(found, colon, comma, escapes)
+
+
+def _step(found: Mapping[tuple[int, str], Gaps], depth: int, opened: str) -> int:
+    """Characters by which a level is indented more than the one above, from the levels beside one."""
+    for below, sign in ((depth + 1, 1), (depth - 1, -1)):
+        for bracket in "{[":
+            beside = found.get((below, bracket))
+            if beside is not None and "\n" in beside.open:
+                return sign * (len(beside.open) - len(opened))
+    return len(opened) - len(opened.lstrip("\r\n"))
 
 
 def _first(value: str | None, default: str) -> str:

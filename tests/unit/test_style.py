@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import pytest
 
 from lakestore.codec.strings import Escapes
 from lakestore.codec.style import escapes
+from lakestore.inspection import inspect
 
 
 @pytest.mark.parametrize(
@@ -45,3 +49,16 @@ def test_a_delete_character_that_stands_as_it_is_tells_that_only_control_charact
     assert escapes(b'{"a": "\\u001f", "b": "\x7f"}').ascii is False
     assert escapes(b'{"a": "\\u001f", "b": "\\u00e9"}').ascii is True
     assert escapes(b'{"a": "\\u001f", "b": "\\u007f"}').ascii is True
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {name: {str(place): f"{name} {place}" for place in range(6_000)} for name in ("pair", "side", "tag")},
+        {"curves": [{"name": name, "data": [{"t": place, "v": 1.5} for place in range(4_000)]} for name in ("a", "b")]},
+        [{"name": name, "data": list(range(20_000))} for name in ("a", "b")],
+    ],
+)
+@pytest.mark.parametrize("form", [{}, {"indent": 2}, {"indent": "\t"}, {"indent": 4, "separators": (",", ":")}])
+def test_a_record_longer_than_the_sample_needs_no_patch(document: Any, form: dict[str, Any]) -> None:
+    assert inspect(json.dumps(document, **form)).fidelity.kind == "style"
