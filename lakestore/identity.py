@@ -21,6 +21,8 @@ from lakestore.layout import check_strategy, check_task_id
 _AGO = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])")
 _DAY = re.compile(r"^(\d{4})[./](\d\d)[./](\d\d)")
 _UNIT = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_NAMED = 4
+"""Places that a message names."""
 _SEARCHABLE = 262_144
 """Characters up to which parameters and metrics are copied into the catalog for searching."""
 
@@ -73,9 +75,11 @@ def identify(
         strategy = strategy_if_none
     if strategy is None:
         if not strategies:
-            places = ", ".join(".".join(map(str, path)) for path in profile.identity.get("strategy", ())) or "none"
+            paths = profile.identity.get("strategy", ())
+            places = ", ".join(".".join(map(str, path)) for path in paths[:_NAMED]) or "none"
+            more = f" and {len(paths) - _NAMED} more places" if len(paths) > _NAMED else ""
             raise InvalidInputError(
-                f"{where} names no strategy (profile {profile.name!r} looks at: {places}); "
+                f"{where} names no strategy (profile {profile.name!r} looks at: {places}{more}); "
                 'give one: strategy="…" in Python, --strategy on the command line'
             )
         strategy = strategies[0]

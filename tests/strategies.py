@@ -308,11 +308,18 @@ def records(draw: st.DrawFn, *, max_size: int = 8) -> list[Record]:
     return draw(_rows(draw(st.integers(0, max_size))))
 
 
+SYMBOL_EDGES = ("BTC/USDT", "ETHUSDT", "rb2305.SHFE", "000001.XSHE", "2024", "BTC-USD")
+DAY_KEYS = tuple(f"202401{day:02}" for day in range(1, 10))
+
+
 @st.composite
 def tables(draw: st.DrawFn, *, max_size: int = 8) -> Any:
-    """A record table in one of its four shapes."""
+    """A record table in one of its four shapes, or as lists of records under days or symbols."""
     size = draw(st.integers(0, max_size))
-    shape = draw(st.sampled_from(("objects", "objects", "arrays", "scalars", "columns")))
+    shape = draw(st.sampled_from(("objects", "objects", "arrays", "scalars", "columns", "grouped")))
+    if shape == "grouped":
+        groups = draw(st.sampled_from((SYMBOL_EDGES[: size + 1], DAY_KEYS)))
+        return {group: draw(_rows(draw(st.integers(0, 2)))) for group in groups}
     if shape == "objects":
         return draw(_rows(size))
     if shape == "scalars":

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar, get_args
 
-from lakestore.codec.profile import ANY, Marks, ObjectForm, Path, Profile, TablePlan, Unit
+from lakestore.codec.profile import ANY, ELSE, Marks, ObjectForm, Path, Profile, TablePlan, Unit
 from lakestore.errors import InvalidInputError
 from lakestore.layout import RESULTS, TABLE_NAME
 
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _NEEDED = object()
-_IDENTITY = ("task_id", "strategy", "status", "created_at", "params", "metrics")
+_IDENTITY = ("task_id", "strategy", "status", "created_at", "params", "metrics", "params" + ELSE, "metrics" + ELSE)
 
 
 def parse(text: str, where: str, *, origin: str | None = None) -> Profile:

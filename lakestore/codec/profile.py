@@ -8,15 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, Literal
 
 Path = tuple[str | int, ...]
 ANY = "*"
+ELSE = "_else"
+"""Ends the name of an identity field's paths that come after its others, and may be tables all the same."""
 GENERIC = "generic"
 SHIPPED = "lakestore"
 """Where a shipped profile is from."""
 MIN_KEYS = 8
 """Rows from which an object that no profile names can be a table: with fewer, numbered settings look the same."""
+
+MAX_STATED = 256
+"""Members of an object that only may be parameters or metrics: one of more is data."""
 
 ObjectForm = Literal["columns", "keyed", "keyed_columns"]
 Unit = Literal["s", "ms", "us", "ns"]
@@ -100,13 +106,26 @@ class Profile:
 
     def first(self, document: Any, field: str) -> Any:
         """The first value there is of an identity field; None when the document has none."""
-        return next((value for _, value in self._stated(document, field) if value is not None), None)
+        found = chain((value for _, value in self._stated(document, field)), self._perhaps(document, field))
+        return next((value for value in found if value is not None), None)
 
     def identity_paths(self, document: Any) -> set[Path]:
         """Where the document has its identity, parameters and metrics: what stands there is no record table."""
-        found = {path for field in self.identity for path, _ in self._stated(document, field)}
+        fields = [field for field in self.identity if not field.endswith(ELSE)]
+        found = {path for field in fields for path, _ in self._stated(document, field)}
         # An object that has the name in it, where others have the name alone, describes the strategy.
         return found | {path[:-1] for path in found if path[:-1] in self.identity.get("strategy", ())}
+
+    def _perhaps(self, document: Any, field: str) -> Iterator[dict[str, Any]]:
+        """Objects at paths of a name that others use for data: some plain values show what they are."""
+        for path in self._paths(document, field + ELSE):
+            for _, value in find(document, path):
+                if (
+                    isinstance(value, dict)
+                    and len(value) <= MAX_STATED
+                    and any(not isinstance(item, list | dict | None) for item in value.values())
+                ):
+                    yield value
 
     def _stated(self, document: Any, field: str) -> Iterator[tuple[Path, Any]]:
         """What stands at a field's paths, unless it is something else of that name.
@@ -114,13 +133,19 @@ class Profile:
         An object is no strategy's name but what the strategy gave, and an array of many is not metrics but a row for
         each day or trade.
         """
-        for path in self.identity.get(field, ()):
+        for path in self._paths(document, field):
             for place, value in find(document, path):
                 if (field == "strategy" and isinstance(value, dict)) or (
                     field == "metrics" and isinstance(value, list) and len(value) >= MIN_KEYS
                 ):
                     continue
                 yield place, value
+
+    def _paths(self, document: Any, field: str) -> Iterator[Path]:
+        """A field's paths but those whose first key a document has not: most of many."""
+        for path in self.identity.get(field, ()):
+            if not path or path[0] == ANY or not isinstance(document, dict) or path[0] in document:
+                yield path
 
     def strategies_of(self, document: Any) -> list[str]:
         """All strategies of the document, in its order; empty where the profile has no word of them."""

@@ -73,6 +73,37 @@ def test_lean_names_its_identity(lake: Lake) -> None:
     assert info.params == {"fast": "3"} and info.metrics["Sharpe Ratio"] == "0.912"
 
 
+def _capital(value: object) -> object:
+    """Keys as LEAN wrote them until 2023, and points of charts as it did."""
+    if isinstance(value, dict):
+        return {key[:1].upper() + key[1:]: _capital(item) for key, item in value.items()}
+    if isinstance(value, list) and all(isinstance(item, list) for item in value):
+        return [{"x": item[0], "y": item[-1]} for item in value]
+    return [_capital(item) for item in value] if isinstance(value, list) else value
+
+
+def test_lean_is_read_as_it_wrote_before(lake: Lake) -> None:
+    new = json.loads(MADE["lean"]())
+    old = _capital({key: item for key, item in new.items() if key not in ("state", "algorithmConfiguration")})
+    info = lake.save(new, task_id="new"), lake.save(old, task_id="old", strategy="SpyRotation")
+    assert info[1].profile == "lean" and dict(info[1].tables) == dict(info[0].tables)
+    assert info[1].fidelity.kind == "style" and info[1].metrics == info[0].metrics
+    answer = lake.sql(
+        "SELECT task_id, count(*), max(coalesce(time, x)), sum(coalesce(close, y)) FROM equity GROUP BY ALL"
+    )
+    (_, *one), (_, *other) = answer.fetchall()
+    assert one == other
+    wrapped = {"backtest": {"name": "Calm Red Fox", "created": "2024-05-01 09:00:41", **new}, "success": True}
+    found = inspect(json.dumps(wrapped))
+    assert {table.lake.name: table.rows for table in found.tables} == {
+        "closed_trades": 10,
+        "orders": 20,
+        "profit_loss": 10,
+    }
+    assert found.problem is not None and found.identity is not None
+    assert found.identity.created_at.isoformat() == "2024-05-01T09:00:41+00:00"
+
+
 def test_keys_of_lean_orders_are_numbers_and_profits_have_times(lake: Lake) -> None:
     text = MADE["lean"]()
     lake.save(text)

@@ -284,6 +284,35 @@ def test_a_strategy_is_named_beneath_its_key_too() -> None:
     assert GENERIC.strategies_of({"strategy": ""}) == [""]
 
 
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"StrategyName": "x", "CreatedAt": "2024", "Parameters": {"fast": 3}, "Metrics": {"sharpe": 1.5}},
+        {"Strategy": {"Name": "x"}, "createdAt": "2024", "settings": {"fast": 3}, "performance": {"sharpe": 1.5}},
+        {"config": {"strategyId": "x", "fast": 3}, "generated_at": "2024", "statistics": {"sharpe": 1.5}},
+        {
+            "success": True,
+            "data": {"strategy": "x", "createdAt": "2024", "params": {"fast": 3}, "metrics": {"sharpe": 1.5}},
+        },
+    ],
+)
+def test_identity_is_found_under_the_names_of_several_languages(document: dict[str, Any]) -> None:
+    assert GENERIC.strategies_of(document) == ["x"]
+    assert GENERIC.first(document, "created_at") == "2024"
+    assert GENERIC.first(document, "params")["fast"] == 3
+    assert GENERIC.first(document, "metrics") == {"sharpe": 1.5}
+
+
+def test_what_may_be_metrics_holds_tables_all_the_same() -> None:
+    document = {"performance": {"sharpe": 1.5, "years": [{"year": 2023}]}, "statistics": [{"a": 1}]}
+    assert shapes(document) == {"performance.years": "objects", "statistics": "objects"}
+    assert GENERIC.first(document, "metrics") == document["performance"]
+    assert shapes({"performance": dict.fromkeys(DAYS, 1.5)}) == {"performance": "pairs"}
+    for data in ([{"a": 1}], {"a": [1]}, {str(place): 1 for place in range(300)}, {"a": None}, 5):
+        assert GENERIC.first({"performance": data}, "metrics") is None
+    assert GENERIC.first({"metrics": {}, "performance": {"a": 1}}, "metrics") == {}
+
+
 def test_identity_is_no_table() -> None:
     assert shapes({"metrics": {"a": [1], "b": [2]}, "params": [{"a": 1}], "rows": [{"a": 1}]}) == {"rows": "objects"}
 
