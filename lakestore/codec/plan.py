@@ -173,7 +173,7 @@ def lifted_form(value: Any, *, root: bool = False) -> Form | None:
     Beside arrays only objects that are tables beyond doubt: equal-length arrays (as a whole document: two or more, of
     eight or more scalars); eight or more keys that count from 0 or 1 or are times or tuples, over records of the same
     keys, over arrays of records, over numbers, or in each of the columns, two or more of scalars; ids over records of
-    the same keys, or in such columns; symbols over arrays of alike records.
+    the same keys, or in such columns; symbols over arrays of alike records, or over objects that have such arrays.
     """
     if isinstance(value, list):
         return records.array_form(value)
@@ -193,8 +193,10 @@ def lifted_form(value: Any, *, root: bool = False) -> Form | None:
             return "pairs"
     elif isinstance(first, dict) and records.are_ids(value):
         return "keyed" if records.are_alike(list(value.values())) else None
-    if isinstance(first, dict) and are_data(first) and records.are_frame(value):
-        return "keyed_columns"
+    if isinstance(first, dict):
+        if are_data(first) and records.are_frame(value):
+            return "keyed_columns"
+        return "keyed" if records.are_runs_by_symbol(value) else None
     return None
 
 

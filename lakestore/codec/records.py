@@ -109,9 +109,20 @@ def are_grouped(values: Sequence[Any]) -> bool:
 def are_by_symbol(value: Mapping[str, Any]) -> bool:
     """Whether the keys are symbols, or the like, over arrays of objects that begin with the same keys."""
     return (
-        (all(map(_SYMBOL.fullmatch, value)) if len(value) > 1 else all(map(_ONE_SYMBOL.fullmatch, value)))
+        all(map((_SYMBOL if len(value) > 1 else _ONE_SYMBOL).fullmatch, value))
         and are_grouped(list(value.values()))
         and len({frozenset(rows[0]) for rows in value.values() if rows}) == 1
+    )
+
+
+def are_runs_by_symbol(value: Mapping[str, Any]) -> bool:
+    """Whether the keys are symbols over objects of the same keys that have arrays of objects: a run of each."""
+    values = list(value.values())
+    return (
+        len(value) > 1
+        and all(map(_SYMBOL.fullmatch, value))
+        and are_alike(values)
+        and any(are_objects(item) for each in values for item in each.values() if type(item) is list)
     )
 
 

@@ -79,6 +79,7 @@ def rows(stored: Stored, table: str) -> list[dict[str, Any]]:
         ({"BTC/USDT": [{"a": 1}], "ETH/USDT": [{"a": 2}, {"b": 2}]}, "pairs"),
         ({"BTCUSDT": [{"a": 1}], "ETHUSDT": []}, "pairs"),
         ({"rb2305.SHFE": [{"a": 1}]}, "pairs"),
+        ({"BTC": {"trades": [], "n": 0}, "ETH": {"trades": [{"a": 1}], "n": 1}}, "keyed"),
     ],
 )
 @pytest.mark.parametrize("style", STYLES)
@@ -133,7 +134,10 @@ def test_a_document_that_is_a_table_becomes_records(document: Any, form: str, st
         {"Price": {day: [1] for day in DAYS}},
         {"fast": [5, 10], "slow": [20, 50], "range": [[1, 2]]},
         {"range": [[1, 2]], "both": {"fast": [5, 10], "slow": [20, 50]}},
-        {"BTC": {"trades": [{"a": 1}]}, "ETH": {"trades": [{"a": 1}]}},
+        {"BTC": {"trades": [{"a": 1}]}, "ETH": {"fills": [{"a": 1}]}},
+        {"BTC": {"trades": [1]}, "ETH": {"trades": [2]}},
+        {"BTC": {"trades": []}, "ETH": {"trades": []}},
+        {"fast": {"trades": [{"a": 1}]}, "slow": {"trades": [{"a": 1}]}},
         {day: {"trades": [{"a": place}], day: [{"a": 1}]} for place, day in enumerate(DAYS)},
         {day: [{"a": 1}] if place else 1 for place, day in enumerate(DAYS)},
         dict.fromkeys(map(str, range(120_000, 1_200_000, 60_000)), 1.5),
