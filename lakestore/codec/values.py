@@ -32,10 +32,11 @@ def document(envelope: Envelope, node_of: Callable[[StoredRegion], Node]) -> Any
     Args:
         node_of: reads a record table.
     """
-    if envelope.python or any(region.patch is not None or region.original is not None for region in envelope.regions):
+    if any(region.patch is not None or region.original is not None for region in envelope.regions):
         return None
     with collector_off():
-        value = orjson.loads(b"null".join(_pieces(envelope)))
+        rest = b"null".join(_pieces(envelope))
+        value = json.loads(rest.decode()) if envelope.python else orjson.loads(rest)
         for region in envelope.regions:
             rows = table(node_of(region), region.form)
             *above, last = json.loads(region.key) or [None]
