@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 import resource
 import subprocess
 import sys
@@ -257,3 +258,15 @@ def test_the_limit_of_memory_is_real() -> None:
     done = run("x = bytearray(500 << 20)", megabytes=100)
     assert done.returncode != 0 and "MemoryError" in done.stderr
     assert resource.getrlimit(resource.RLIMIT_AS)[0] == resource.RLIM_INFINITY
+
+
+def test_values_that_only_python_reads_are_made_without_the_text(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    document = {
+        "strategy": "s",
+        "params": {"limit": math.inf, "name": "\ud800"},
+        "trades": [{"pnl": math.nan, "size": 1}, {"pnl": -0.0, "size": 10**30}, {"pnl": 1e-07, "size": 2}],
+    }
+    lake.save(document, task_id="a")
+    result = lake.load("a")
+    monkeypatch.setattr(type(result), "to_json", None)
+    assert repr(result.document) == repr(document)
