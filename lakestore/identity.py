@@ -133,6 +133,7 @@ def _moment_of(given: date) -> datetime | None:
 def _parse(value: Any) -> datetime | None:
     """A time from ISO text, also with a date as MetaTrader has it, or from seconds or milliseconds since 1970."""
     try:
+        value = _without_numpy(value)
         if isinstance(value, str):
             return datetime.fromisoformat(_DAY.sub(r"\1-\2-\3", value))
         if isinstance(value, int | float) and not isinstance(value, bool):
@@ -143,8 +144,14 @@ def _parse(value: Any) -> datetime | None:
     return None
 
 
-def moment(name: str, value: date | str | None, now: datetime) -> datetime | None:
-    """A border in time: a time, a day (its beginning, UTC), ISO text, or how long ago (`7d`, `12h`, `30m`, `2w`).
+def _without_numpy(value: Any) -> Any:
+    """A scalar of numpy as the number or the ISO text that it is; anything else as it is."""
+    kind = getattr(getattr(value, "dtype", None), "kind", "")
+    return str(value) if kind == "M" else value.item() if kind in ("i", "u", "f") else value
+
+
+def moment(name: str, value: date | timedelta | str | None, now: datetime) -> datetime | None:
+    """A border in time: a time, a day (its beginning, UTC), ISO text, or how long ago (`7d`, `12h`, `2w`, a timedelta).
 
     Raises:
         InvalidInputError: it is none of these.
@@ -155,6 +162,9 @@ def moment(name: str, value: date | str | None, now: datetime) -> datetime | Non
         when = _moment_of(value)
     else:
         ago = age(value) if isinstance(value, str) else None
+        if isinstance(value, timedelta):
+            # Without the nanoseconds that pandas' has.
+            ago = timedelta(value.days, value.seconds, value.microseconds)
         try:
             when = now - ago if ago is not None else _parse(value)
         except OverflowError:

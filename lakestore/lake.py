@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -294,8 +294,8 @@ class Lake:
         *,
         strategy: str | None = None,
         status: str | None = None,
-        since: date | str | None = None,
-        until: date | str | None = None,
+        since: date | timedelta | str | None = None,
+        until: date | timedelta | str | None = None,
         limit: int = 100,
         after: ResultInfo | str | None = None,
         details: bool = True,
@@ -305,7 +305,7 @@ class Lake:
         Args:
             strategy: only those with this strategy.
             status: only those of this status.
-            since, until: only `since <= created_at < until`: a time, a day, ISO text, or how long ago (`7d`).
+            since, until: only `since <= created_at < until`: a time, a day, ISO text, or an age (`7d`, a timedelta).
             limit: at most so many.
             after: the last result of the page before (or its id): the next page begins behind it.
             details: False leaves `params` and `metrics` None, which halves what a page costs.

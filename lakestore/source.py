@@ -13,6 +13,9 @@ from lakestore.compression import DAMAGED, packing_of, read_at_most, unpacked
 from lakestore.config import MAX_DOCUMENT
 from lakestore.errors import InvalidInputError, NotFoundError, StorageError
 
+_ENDINGS = (".json", ".json.gz", ".json.zst")
+"""No JSON text ends so."""
+
 _RAISES = "LAKESTORE_MAX_DOCUMENT raises the limit, and a save takes about eight times as much memory"
 
 
@@ -48,6 +51,10 @@ def _source(document: Any, now: datetime, limit: int, unseen: bool) -> Source:
     if isinstance(document, Path):
         return _of_file(document, limit)
     if isinstance(document, str):
+        if document.endswith(_ENDINGS):
+            raise InvalidInputError(
+                f"a text is JSON, not the name of a file: give a file as pathlib.Path({document[-200:]!r})"
+            )
         try:
             return Source(document.encode(), "the document", now)
         except UnicodeEncodeError as exc:

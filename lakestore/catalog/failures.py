@@ -36,7 +36,7 @@ def is_storable(text: str) -> bool:
         InvalidInputError: it is no text, as an id that an engine counts.
     """
     if not isinstance(text, str):
-        raise InvalidInputError(f"{text!r} is {type(text).__name__}, not text: task ids are text")
+        raise InvalidInputError(f"{text!r} is {type(text).__name__}, not text, as ids, strategies and statuses are")
     return "\0" not in text and is_unicode(text)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -79,8 +80,7 @@ def results(
     details: bool,
 ) -> list[ResultInfo]:
     """Return one page of live results, newest first; see `Catalog.results`."""
-    if limit < 0:
-        raise InvalidInputError(f"limit {limit} is negative: give how many results to return")
+    limit = check_limit(limit)
     if not all(is_storable(text) for text in (strategy, status) if text is not None):
         return []
     if after is not None and not is_storable(after[1]):
@@ -104,6 +104,21 @@ def results(
     query = page_of(name, frozenset(given), limit)
     rows = connections.run("list results", lambda conn: conn.execute(query, given, binary=True).fetchall())
     return list(map(info_of, rows))
+
+
+def check_limit(limit: int) -> int:
+    """How many results a page may have.
+
+    Raises:
+        InvalidInputError: it is no whole number, as None, or negative.
+    """
+    try:
+        number = operator.index(limit)
+    except TypeError as exc:
+        raise InvalidInputError(f"limit {limit!r} is no whole number: give how many results to return") from exc
+    if number < 0:
+        raise InvalidInputError(f"limit {number} is negative: give how many results to return")
+    return number
 
 
 def _utc(time: datetime | None) -> datetime | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +102,10 @@ def run(
         QueryError: the SQL is not valid, names what is not there, is not allowed, or exceeds its limits.
         CorruptFileError: a data file is missing or damaged.
     """
+    if params is not None and (isinstance(params, str | bytes) or not isinstance(params, Sequence | Mapping)):
+        raise QueryError(
+            f"params are a list (for ? and $1) or a dict (for $name), not {type(params).__name__}; one value is [value]"
+        )
     shared = instance or Instance()
     con = start({**guard.CONFIG, **limits.config()}) if untrusted else shared.parser()
     needs: Needs | None = None

@@ -15,6 +15,7 @@ from typing import Any
 from uuid import UUID
 
 from lakestore import layout
+from lakestore.catalog.reads import check_limit
 from lakestore.codec import text
 from lakestore.codec.known import Profiles, choose, shipped
 from lakestore.config import DEFAULT_PATTERN
@@ -192,8 +193,7 @@ class JsonResultStorage:
             InvalidInputError: a time or a limit that is none.
             NotFoundError: `after` is the id of no result.
         """
-        if limit < 0:
-            raise InvalidInputError(f"limit {limit} is negative: give how many results to return")
+        limit = check_limit(limit)
         now = self._now()
         first, last = _micros(moment("since", since, now)), _micros(moment("until", until, now))
         found: dict[str, tuple[TreeFile, Facts]] = {}

@@ -243,7 +243,7 @@ def test_a_time_that_is_none_is_refused(lake: Lake) -> None:
 
 def test_an_id_that_is_no_text_is_told_so(lake: Lake) -> None:
     for ask in (lake.load, lake.info, lake.exists, lake.delete):
-        with pytest.raises(lakestore.InvalidInputError, match="5 is int, not text: task ids are text"):
+        with pytest.raises(lakestore.InvalidInputError, match="5 is int, not text, as ids"):
             ask(5)  # type: ignore[arg-type]
 
 
