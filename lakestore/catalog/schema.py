@@ -86,8 +86,9 @@ def _change(conn: Connection, identity: LakeIdentity, *, create: bool, present: 
         if version == 0:
             if not create:
                 raise CatalogError(
-                    f"the database at {place} holds no catalog, and lake {identity.lake_id} holds data: restore the "
-                    "database from a backup, or let 'lakestore catalog sync --rebuild' make it anew from the files"
+                    f"the database at {place} holds no catalog, and lake {identity.lake_id} holds data: give the DSN "
+                    "that it has (LAKESTORE_DSN), restore the database from a backup, or let 'lakestore catalog sync "
+                    "--rebuild' make it anew from the files"
                 )
             _create(conn, identity, present, place)
             return
