@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from lakestore import layout, record, tombstones
 from lakestore.catalog import Catalog
+from lakestore.catalog.columns import name_for
 from lakestore.codec import by_symbol, encode
 from lakestore.codec.draft import Draft, read
 from lakestore.codec.encode import Encoded, Ready
@@ -71,12 +72,14 @@ class Columns:
 
     def table(self, key: str, wanted: str) -> LakeTable:
         """The lake table for a document key, reserved under the wanted name where it is new."""
-        if key not in self._by_key:
+        if key in self._by_key:
+            return self._by_key[key]
+        name = name_for(key, {table.name: own for own, table in self._by_key.items()})
+        if name is None:
             self.reserved = True
             name = self._catalog.table_for(key, wanted)
             self._by_key = {table.key: table for table in self._catalog.tables().values()}
-            self._by_key.setdefault(key, LakeTable(name, key))
-        return self._by_key[key]
+        return next((table for table in self._by_key.values() if table.name == name), LakeTable(name, key))
 
     def reserve(
         self,

@@ -86,14 +86,25 @@ def table_for(connections: Connections, key: str, wanted: str) -> str:
         with conn.transaction():
             conn.execute(q["durable"])
             _, next_field_id = _lock(conn)
-            if found := conn.execute(q["table_of_key"], {"key": key}).fetchone():
-                return str(found[0])
-            name = free_table_name(wanted, {row[0] for row in conn.execute(q["lake_tables"])})
+            tables = {str(row[0]): str(row[1]) for row in conn.execute(q["lake_tables"])}
+            if (known := name_for(key, tables)) is not None:
+                return known
+            name = free_table_name(wanted, tables)
             conn.execute(q["insert_table"], {"name": name, "key": key})
             conn.execute(q["advance_lake"], {"next_field_id": next_field_id})
             return name
 
     return connections.run(f"reserve a lake table for {key}", work)
+
+
+def name_for(key: str, tables: Mapping[str, str]) -> str | None:
+    """Return the table that stands for a key, else for one that differs in case alone: SQL has one `trades`.
+
+    Args:
+        tables: the key of each table by its name.
+    """
+    alike = [name for name, own in tables.items() if own.lower() == key.lower()]
+    return next((name for name in alike if tables[name] == key), min(alike, default=None))
 
 
 def free_table_name(wanted: str, taken: Collection[str]) -> str:

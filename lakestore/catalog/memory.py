@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from lakestore.catalog.columns import Wishes, free_table_name, plan
+from lakestore.catalog.columns import Wishes, free_table_name, name_for, plan
 from lakestore.model import FIRST_FIELD_ID, LakeTable, NewColumn, SqlType
 
 
@@ -20,9 +20,12 @@ class MemorySchema:
 
     def table(self, key: str, wanted: str) -> LakeTable:
         """The table for a document key, reserved under the wanted name where it is new."""
-        if key not in self.tables:
-            taken = {table.name for table in self.tables.values()}
-            self.tables[key] = LakeTable(free_table_name(wanted, taken), key)
+        if key in self.tables:
+            return self.tables[key]
+        keys = {table.name: table.key for table in self.tables.values()}
+        if (name := name_for(key, keys)) is not None:
+            return self.tables[keys[name]]
+        self.tables[key] = LakeTable(free_table_name(wanted, keys), key)
         return self.tables[key]
 
     def reserve(

@@ -72,18 +72,18 @@ def regions(document: Any, profile: Profile) -> list[Region]:
 
 
 def name_apart(found: Sequence[Region]) -> None:
-    """Regions of one table and strategy get tables of their own, named after their path.
+    """Regions of one table and strategy, without regard to case, get tables of their own, named after their path.
 
     The one nearest to the top keeps its name: its path is the name that the others avoid.
     """
     taken: set[tuple[str, str | None]] = set()
     for region in sorted(found, key=lambda region: len(region.path)):
-        if (region.key, region.strategy) in taken:
+        if (region.key.lower(), region.strategy) in taken:
             label = ".".join(map(str, region.path))
-            while (json.dumps(label), region.strategy) in taken:
+            while (json.dumps(label).lower(), region.strategy) in taken:
                 label += "_"
             region.key, region.wanted = json.dumps(label), label
-        taken.add((region.key, region.strategy))
+        taken.add((region.key.lower(), region.strategy))
 
 
 def _planned(document: Any, profile: Profile) -> Iterator[tuple[Path, TablePlan, Any, Form]]:

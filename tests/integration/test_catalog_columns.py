@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from lakestore.catalog import Catalog
-from lakestore.catalog.columns import free_table_name, read_tables
+from lakestore.catalog.columns import free_table_name, name_for, read_tables
 from lakestore.errors import InvalidInputError, NotFoundError
 from lakestore.model import FIRST_FIELD_ID, OWN_COLUMNS, Column, LakeTable, NewColumn, SqlType
 
@@ -31,9 +31,23 @@ def test_a_key_has_one_table_for_ever(catalog: Catalog, open_catalog: Callable[.
 
 
 def test_keys_that_wish_the_same_name_get_tables_of_their_own(catalog: Catalog) -> None:
+    assert catalog.table_for('"a.b"', "a_b") == "a_b"
+    assert catalog.table_for('"a b"', "a_b") == "a_b__2"
+    assert catalog.table_for('"a-b"', "a_b") == "a_b__3"
+
+
+def test_keys_that_differ_in_case_alone_have_one_table(catalog: Catalog) -> None:
+    assert catalog.table_for('"Trades"', "Trades") == "trades"
     assert catalog.table_for('"trades"', "trades") == "trades"
-    assert catalog.table_for('"Trades"', "Trades") == "trades__2"
-    assert catalog.table_for('"TRADES"', "trades") == "trades__3"
+    assert catalog.table_for('"TRADES"', "trades") == "trades"
+    assert catalog.tables() == {"trades": LakeTable("trades", '"Trades"')}
+
+
+def test_keys_that_had_tables_of_their_own_keep_them() -> None:
+    tables = {"trades": '"Trades"', "trades__2": '"trades"', "orders": '"orders"'}
+    assert [name_for(key, tables) for key in ('"trades"', '"Trades"', '"TRADES"', '"trade"')] == [
+        "trades__2", "trades", "trades", None
+    ]  # fmt: skip
 
 
 def test_a_table_made_while_the_tables_are_read_is_left_for_the_next_time(
@@ -216,7 +230,7 @@ def test_savers_at_once_get_the_same_columns(
     assert sorted(column.key for column in columns) == sorted(f'"{name}"' for name in spellings)
     assert len({column.name.lower() for column in columns}) == len(spellings)
     assert [column.field_id for column in columns] == list(range(FIRST_FIELD_ID, FIRST_FIELD_ID + len(spellings)))
-    assert len(catalog.tables()) == 1 + len(spellings)
+    assert len(catalog.tables()) == 1 + len({name.lower() for name in spellings})
 
 
 def test_tables_kept_by_one_process_show_changes_of_another(

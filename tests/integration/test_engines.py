@@ -141,6 +141,20 @@ def test_fills_of_backtrader_can_be_unnested(lake: Lake) -> None:
     assert (count, total) == (len(fills), pytest.approx(sum(fill[0] * fill[1] for fill in fills)))
 
 
+def test_trades_of_engines_that_write_capitals_are_in_one_table(lake: Lake) -> None:
+    documents = (
+        {"StrategyName": "a", "Trades": [{"Price": 1.5, "side": "buy"}]},
+        {"strategy": "b", "trades": [{"price": 2.5, "side": "buy"}, {"side": "sell"}]},
+        {"strategy": "c", "Trades": [{"side": "buy"}], "trades": [{"side": "sell"}]},
+    )
+    infos = [lake.save(document) for document in documents]
+    assert [dict(info.tables) for info in infos] == [{"trades": 1}, {"trades": 2}, {"trades": 1, "trades_": 1}]
+    answer = lake.sql("SELECT strategy, count(*) FROM trades WHERE side = 'buy' GROUP BY ALL ORDER BY ALL")
+    assert answer.fetchall() == [("a", 1), ("b", 1), ("c", 1)]
+    assert lake.sql("SELECT side FROM trades_").fetchall() == [("sell",)]
+    assert [lake.load(info.task_id).document for info in infos] == list(documents)
+
+
 def test_a_lake_s_own_profile_is_used_by_save_and_named_with_the_result(lake: Lake) -> None:
     folder = lake.root / layout.PROFILES
     folder.mkdir()
