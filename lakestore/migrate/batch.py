@@ -270,9 +270,10 @@ def _reason(given: _Given, error: LakestoreError) -> str:
     return taken(task_id)
 
 
-def taken(task_id: str) -> str:
-    """The reason against a document whose id another one has."""
+def taken(task_id: str, *, by: str | None = None) -> str:
+    """The reason against a document whose id another one has: a result of the lake, or what a file would become."""
+    other = f"result {task_id!r} is in the lake" if by is None else f"{by} would become result {task_id!r}"
     return (
-        f"result {task_id!r} is in the lake with other content; where names are unique only in their folder, "
+        f"{other} with other content; where names are unique only in their folder, "
         "the task id '{parent}-{stem}' tells them apart"
     )

@@ -163,7 +163,7 @@ class _Run:
         self._sizes: dict[str, int] = {}
         self._todo: deque[list[Job]] = deque()
         self._elsewhere: dict[str, Job] = {}
-        self._promised: dict[str, str] = {}
+        self._promised: dict[str, tuple[str, str]] = {}
         self._fatal: LakestoreError | None = None
 
     def run(self, files: Iterable[Found]) -> Summary:
@@ -256,8 +256,10 @@ class _Run:
     def _kept_apart(self, entry: Entry) -> Entry:
         """The entry of a dry run, failed where another file would have taken its id with other content."""
         for task_id, sha256 in entry.results.items():
-            if self._promised.setdefault(task_id, sha256) != sha256:
-                return replace(entry, outcome="failed", reason=taken(task_id), results={}, bytes_after=0)
+            before, path = self._promised.setdefault(task_id, (sha256, entry.path))
+            if before != sha256:
+                reason = taken(task_id, by=path)
+                return replace(entry, outcome="failed", reason=reason, results={}, bytes_after=0)
         return entry
 
     def _look_again(self) -> None:

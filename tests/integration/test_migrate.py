@@ -210,7 +210,9 @@ def test_a_dry_run_tells_what_a_run_would_do_and_writes_nothing(lake: Lake, tree
     assert outcomes["new.json"] == "would save" and outcomes["there.json"] == "same"
     assert outcomes["other.json"] == outcomes["bad.json"] == "failed"
     assert told.entries[str(tree / "x" / "twin.json")].outcome == "would save"
-    assert "tells them apart" in str(told.entries[str(tree / "y" / "twin.json")].reason)
+    reason = str(told.entries[str(tree / "y" / "twin.json")].reason)
+    assert f"{tree}/x/twin.json would become result 'twin' with other content" in reason
+    assert "tells them apart" in reason
     assert summary.bytes_before > 0 and summary.bytes_after > 0
     assert set(lake.root.rglob("*")) == files and len(lake.results()) == 2
     with psycopg.connect(dsn) as conn:
