@@ -95,6 +95,14 @@ def _change(conn: Connection, identity: LakeIdentity, *, create: bool, present: 
         for step in range(version + 1, present + 1):
             conn.execute(migrations()[step], prepare=False)
             conn.execute(q["insert_schema_version"], {"version": step})
+    if version < present:
+        _log.warning(
+            "the catalog at %s was upgraded from schema version %d to %d; an older lakestore can neither open it "
+            "nor, where it has it open, save to it any more",
+            place,
+            version,
+            present,
+        )
 
 
 def _create(conn: Connection, identity: LakeIdentity, present: int, place: str) -> None:

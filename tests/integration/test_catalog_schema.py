@@ -170,6 +170,7 @@ def test_an_older_catalog_is_upgraded_and_keeps_its_results(
     make_save: Callable[..., Any],
     monkeypatch: pytest.MonkeyPatch,
     dsn: str,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     save = make_save("a")
     catalog.commit([save.result], save.files)
@@ -180,6 +181,10 @@ def test_an_older_catalog_is_upgraded_and_keeps_its_results(
     }
     monkeypatch.setattr(schema, "migrations", lambda: steps)
     assert open_catalog().get("a") == catalog.get("a")
+    (message,) = caplog.messages
+    assert f"upgraded from schema version {LAST} to {LAST + 2}" in message
+    open_catalog()
+    assert len(caplog.messages) == 1
     with psycopg.connect(dsn) as conn:
         assert conn.execute("SELECT note FROM lake").fetchone() == ("next",)
         versions = conn.execute("SELECT version FROM lakestore_schema ORDER BY 1").fetchall()
