@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import platform
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -31,9 +32,15 @@ class Check:
     detail: str
 
 
-def check(root: Path, catalog: Catalog, stamp: Stamp, *, embedded: bool, home: Home) -> list[Check]:
-    """All checks of a lake that is open."""
-    return [*versions(), *_catalog(catalog, embedded=embedded), _stamp(stamp), *_lake(root, home)]
+def check(
+    root: Path, catalog: Catalog, stamp: Stamp, *, embedded: bool, home: Home, paths: Callable[[], Iterable[str]]
+) -> list[Check]:
+    """All checks of a lake that is open.
+
+    Args:
+        paths: gives those of its live data files, below the root.
+    """
+    return [*versions(), *_catalog(catalog, embedded=embedded), _stamp(stamp), *_lake(root, home), _files(root, paths)]
 
 
 def versions() -> Iterator[Check]:
@@ -78,6 +85,27 @@ def _stamp(stamp: Stamp) -> Check:
         "take in what was saved since"
     )
     return Check(name, not behind, why if behind else "yes")
+
+
+def _files(root: Path, paths: Callable[[], Iterable[str]]) -> Check:
+    """Whether others, such as root, saved what is closed to us; a file that is missing is for `catalog sync`."""
+    name = "data files open to us"
+    try:
+        closed = [path for path in paths() if _is_closed(root / path)]
+    except LakestoreError as exc:
+        return Check(name, False, str(exc))
+    why = f"{len(closed):,} cannot be read, as {root / closed[0]}: chown or chmod them" if closed else "all"
+    return Check(name, not closed, why)
+
+
+def _is_closed(path: Path) -> bool:
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return not os.access(path, os.R_OK, effective_ids=True)
 
 
 def _lake(root: Path, home: Home) -> Iterator[Check]:

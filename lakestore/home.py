@@ -108,7 +108,7 @@ def text_of(home: Home) -> str:
 
 
 def holds_data(root: Path) -> bool:
-    """Whether a lake's directory holds any results, alive or not."""
+    """Whether a lake's directory holds any results, alive or not; or what cannot be looked into, which may."""
     return _holds_data(root / RESULTS, 2)
 
 
@@ -120,7 +120,9 @@ def _holds_data(folder: Path, depth: int) -> bool:
                 if found:
                     return True
     except (FileNotFoundError, NotADirectoryError):
-        pass
+        return False
+    except OSError:
+        return True
     return False
 
 

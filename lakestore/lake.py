@@ -407,7 +407,14 @@ class Lake:
 
     def doctor(self) -> list[doctor.Check]:
         """What is in order and what is not: versions, catalog, durability, the lake's directory."""
-        return doctor.check(self.root, self._open_catalog(), self._stamp, embedded=self.embedded, home=self._home)
+        return doctor.check(
+            self.root,
+            self._open_catalog(),
+            self._stamp,
+            embedded=self.embedded,
+            home=self._home,
+            paths=lambda: [file.path for file in self.files()],
+        )
 
     def parts(self) -> Parts:
         """The lake's settings, files, catalog, clock and source of ids, for upkeep."""

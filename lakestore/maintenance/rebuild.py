@@ -6,6 +6,7 @@ last the files that no living result needs are let go. It can be stopped anywher
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -20,7 +21,7 @@ from lakestore.catalog.gathered import Gathered
 from lakestore.catalog.rebuild import Gone, Held
 from lakestore.codec.envelope import Envelope
 from lakestore.codec.known import known
-from lakestore.errors import CorruptFileError
+from lakestore.errors import CorruptFileError, StorageError
 from lakestore.lake import Lake, Parts
 from lakestore.maintenance import facts, schema_file
 from lakestore.maintenance.described import Place, choose, document_of, result_of, stated
@@ -92,6 +93,7 @@ class _Rebuild:
 
     def run(self) -> Rebuilt:
         """All of it."""
+        self._refuse_closed_files()
         self._catalog.begin()
         self._schema = Gathered()
         for table in self._catalog.tables().values():
@@ -111,6 +113,14 @@ class _Rebuild:
         incomplete = tuple(sorted(self._incomplete.values()))
         unstated = {profile: tuple(sorted(task_ids)) for profile, task_ids in sorted(self._unstated.items())}
         return Rebuilt(alive, gone, count, doubtful, incomplete, tuple(self._damaged), unstated)
+
+    def _refuse_closed_files(self) -> None:
+        """What cannot be read is known before the catalog is thrown away, which knows it."""
+        files = self._parts.files
+        for table in table_folders(files):
+            for each in files.scan(table):
+                if not os.access(path := files.path(each.name), os.R_OK, effective_ids=True):
+                    raise StorageError(f"cannot read {path}: {os.strerror(errno.EACCES)}; nothing was done")
 
     def _results_files(self, there: Mapping[str, Any]) -> Iterator[_Added]:
         """The files of `results` that are not added yet; the rows of all of them are taken in."""

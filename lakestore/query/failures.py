@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 import duckdb
 
-from lakestore.errors import CorruptFileError, LakestoreError, QueryError
+from lakestore.errors import CorruptFileError, LakestoreError, QueryError, StorageError
 from lakestore.layout import RESULTS
 from lakestore.query.intact import unreadable
 from lakestore.query.prune import Needs
@@ -47,6 +47,12 @@ def translated(
         match = _FILE.search(message)
         path = match[1] if match else unreadable(paths)
         if path is not None:
+            try:
+                open(path, "rb").close()
+            except FileNotFoundError:
+                pass
+            except OSError as exc:
+                return StorageError(f"cannot read {path}: {exc.strerror}")
             return CorruptFileError(
                 f"data file {path} cannot be read: {message.splitlines()[0]}; "
                 "query again (vacuum may have taken it), else restore it from a backup"
