@@ -146,7 +146,7 @@ def _against(phase: Phase, counts: Counter[State], pending: Counter[str], has_tr
     found: list[str] = []
     if not has_lake:
         found.append("there is no lake yet, 'lakestore init' makes one")
-    if phase != "lake" and not has_tree:
+    if not has_tree:
         found.append("no tree of JSON files is named: set RESULT_STORAGE_JSON_ROOT, or give --json-root")
     if phase in ("dual", "lake"):
         if counts["only_json"]:

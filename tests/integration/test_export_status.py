@@ -181,6 +181,9 @@ def test_the_exit_code_tells_whether_the_next_phase_can_begin(
     monkeypatch.setenv("RESULT_STORAGE_MODE", "lake")
     code, _, err = call("status", "--json-root", "nowhere")
     assert code == 4 and "there is no directory" in err
+    monkeypatch.delenv("RESULT_STORAGE_JSON_ROOT")
+    code, out, _ = call("status")
+    assert code == 1 and "not ready for archive: no tree of JSON files is named: set RESULT_STORAGE_JSON_ROOT" in out
     monkeypatch.setenv("RESULT_STORAGE_MODE", "neither")
     assert call("status")[0] == 3
 
