@@ -28,7 +28,7 @@ TASK_IDS = (
     "run-1", "a/b", "../up", "..", ".", ".hidden", "/etc/passwd", "a%2Fb", "a%b", "100%", "%~", "space and  two",
     "tab\there", "line\nbreak", "back\\slash", "quote\"'", "CON", "nul.json", "x.json", "ü策略😀", "A", "a", "-rf", "~",
     "*?[", "0" * 512, "/" * 512, "策" * 170, "." * 512, "%2F" * 170, "{task_id}", "strategy=x", "e\u0301", "\u00e9",
-    " ", "\x7f\x01",
+    " ", "\x7f\x01", "_lakestore",
 )  # fmt: skip
 """Ids that every storage keeps apart and gives back."""
 
@@ -95,6 +95,14 @@ class ResultStorageContract:
         first = storage.save_result("a", text)
         again = make_storage().save_result("a", text)
         assert told(again) == told(first) == told(storage.save_result("a", text, replace=True))
+
+    def test_a_result_of_any_strategy_hides_no_other(self, make_storage: MakeStorage) -> None:
+        strategies = ("s", "_lakestore", "..", "results", "x.json", "%~", ".lakestore")
+        for number, strategy in enumerate(strategies):
+            make_storage().save_result(f"r{number}", run(strategy))
+        found = {info.task_id: info.strategy for info in make_storage().list_results()}
+        assert found == {f"r{number}": strategy for number, strategy in enumerate(strategies)}
+        assert all(make_storage().load_result(task_id) == run(strategy) for task_id, strategy in found.items())
 
     def test_other_content_under_an_id_is_refused(self, make_storage: MakeStorage) -> None:
         storage = make_storage()

@@ -1,9 +1,10 @@
 """Where a result lies in a JSON tree: its `task_id` ⇄ the end of a path.
 
 A name is the id itself wherever that can be a file's name. Only what cannot stand in one is percent-encoded: `/`,
-control characters, a dot at the beginning, and a percent sign that would read as such a code. An id too long for one
-name goes on in folders that end in `%~`. A file whose name is none that would be written so is taken literally, so
-that every file of an old tree has an id, and every id a file.
+control characters, a dot at the beginning, a percent sign that would read as such a code, and the name of a lake's own
+folder, which would hide what stands beside it. An id too long for one name goes on in folders that end in `%~`. A file
+whose name is none that would be written so is taken literally, so that every file of an old tree has an id, and every
+id a file.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from urllib.parse import unquote
 
 from lakestore.config import DEFAULT_PATTERN
 from lakestore.errors import InvalidInputError
-from lakestore.layout import check_strategy, check_task_id
+from lakestore.layout import PRIVATE, check_strategy, check_task_id
 
-_UNSAFE = re.compile("[/\x00-\x1f\x7f]|^\\.|%(?=[0-9A-Fa-f]{2})|%(?=~$)")
+_UNSAFE = re.compile(f"[/\x00-\x1f\x7f]|^\\.|%(?=[0-9A-Fa-f]{{2}})|%(?=~$)|^_(?={PRIVATE[1:]}$)")
 _CODE = re.compile("(?:%[0-9A-F]{2})+")
 _PART = re.compile(r"\{(task_id|strategy|date)\}")
 _MORE = "%~"
@@ -101,11 +102,18 @@ class Pattern:
         )
 
     def path(self, task_id: str, strategy: str, created_at: datetime) -> str:
-        """Where a result is written, relative to the root."""
+        """Where a result is written, relative to the root.
+
+        Raises:
+            InvalidInputError: the folder would be taken for a lake's own.
+        """
         date = created_at.astimezone(UTC).date().isoformat()
         values = {"strategy": to_name(strategy), "date": date}
         above = [_PART.sub(lambda found: values[found[1]], part) for part in self._above]
-        return "/".join([*above, self._end.replace("{task_id}", to_name(task_id))])
+        path = "/".join([*above, self._end.replace("{task_id}", to_name(task_id))])
+        if PRIVATE in path.split("/"):
+            raise InvalidInputError(f"pattern {self.text!r}: {path!r} leads into a lake's own folder; choose another")
+        return path
 
     def ends(self, task_id: str) -> list[str]:
         """Ends of paths that may hold a result: as it is written, and its name as it stands."""

@@ -40,6 +40,19 @@ def test_an_id_comes_back_from_its_name_and_the_name_is_one(text: str) -> None:
         )
 
 
+@pytest.mark.parametrize("pattern", PATTERNS, ids=str)
+def test_no_name_is_that_of_a_lakes_own_folder(pattern: Pattern) -> None:
+    path = pattern.path("_lakestore", "_lakestore", WHEN)
+    assert "_lakestore" not in path.split("/")
+    assert pattern.task_id(path) == "_lakestore" and pattern.task_id(path.replace("%5F", "_")) == "_lakestore"
+
+
+@pytest.mark.parametrize(("text", "task_id"), [("_{task_id}/a.json", "lakestore"), ("_lakestore/{task_id}.json", "a")])
+def test_a_pattern_that_leads_into_a_lakes_own_folder_refuses_such_a_result(text: str, task_id: str) -> None:
+    with pytest.raises(InvalidInputError, match="leads into a lake's own folder"):
+        Pattern(text).path(task_id, "s", WHEN)
+
+
 @given(AWKWARD, AWKWARD)
 def test_two_ids_never_have_one_name(one: str, other: str) -> None:
     assume(kept(one) != kept(other))
