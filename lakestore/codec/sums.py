@@ -80,8 +80,10 @@ def of(array: pa.Array, starts: Places, order: Places | None = None) -> Numbers:
 
 
 def _bound(value: int, ten: int, towards: float) -> float:
-    # The nearest double may lie within: bounds are to hold.
-    return value / ten if abs(value) < EXACT else math.nextafter(value / ten, towards)
+    near = value / ten
+    # The nearest double may lie within: bounds are to hold. Decimals are below EXACT, so this is of integers.
+    holds = abs(value) < EXACT or (near <= value if towards < 0 else near >= value)
+    return near if holds else math.nextafter(near, towards)
 
 
 def _of_wide(values: Ints, starts: Places) -> list[int]:
