@@ -417,7 +417,9 @@ def _parted(node: Node, odd: pa.Array | None, column: Column) -> tuple[Node, pa.
     if node.kind == "str" and column.type in _TIMES:
         return _timed(node, odd, column)
     family = "integer" if column.type == "BIGINT" and column.wide else _FAMILIES.get(column.type)
-    if family is None or (odd is None and node.kind != "int"):
+    # Of several kinds are numbers, too, where only some are integers and the column has no room for the others.
+    mixed = odd is not None or node.kind == "int" or (family == "integer" and node.ints is not None)
+    if family is None or not mixed:
         return None
     texts = _merge(render.texts(node), odd)
     try:

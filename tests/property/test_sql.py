@@ -275,7 +275,7 @@ def test_rows_of_many_documents_group_and_filter_as_python_does(tmp_path: Path, 
     row = st.fixed_dictionaries(
         {"symbol": st.sampled_from(("A", "B", "ä", ""))},
         optional={
-            "size": st.integers(-1000, 1000) | st.sampled_from((2**53 + 1, 2**63, None)),
+            "size": st.integers(-1000, 1000) | st.sampled_from((2**53 + 1, 2**63, 1.5, None)),
             "price": st.integers(-10_000, 10_000).map(lambda n: n / 100) | st.sampled_from((None, "n/a", -0.0, 1e300)),
             "done": st.booleans(),
         },
@@ -303,6 +303,6 @@ def test_rows_of_many_documents_group_and_filter_as_python_does(tmp_path: Path, 
             size = "coalesce(sum(size), 0)" if kinds.get("size") in ("BIGINT", "DOUBLE") else "0"
             price = "count(*) FILTER (price > 0)" if kinds.get("price") in ("BIGINT", "DOUBLE") else "0"
             found = run.ask(f"strategy, symbol, count(*), {size}, {price}", "GROUP BY ALL")
-            assert {key[:2]: [int(n) for n in key[2:]] for key in found} == expected
+            assert {key[:2]: list(key[2:]) for key in found} == expected
 
         check()
