@@ -437,6 +437,9 @@ SELECT write_id, task_id, reason FROM deleted_results WHERE write_id > %(after)s
 SELECT write_id FROM backtest_results WHERE write_id = ANY (%(write_ids)s)
 UNION ALL SELECT write_id FROM deleted_results WHERE write_id = ANY (%(write_ids)s)
 
+-- name: live_versions
+SELECT task_id, write_id FROM backtest_results WHERE write_id = ANY (%(write_ids)s) ORDER BY task_id
+
 -- name: live_task_ids
 SELECT task_id FROM backtest_results WHERE task_id > %(after)s ORDER BY task_id LIMIT %(limit)s
 

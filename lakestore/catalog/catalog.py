@@ -196,14 +196,17 @@ class Catalog:
         """
         return commits.commit(self._connections, results, files, replace=replace, also=also)
 
-    def delete(self, task_id: str) -> UUID | None:
+    def delete(self, task_id: str, *, only: UUID | None = None) -> UUID | None:
         """Let a result go; return the write that was live, None if there was none.
+
+        Args:
+            only: the version that is to go; another one stays.
 
         Raises:
             CommitUnknownError: the connection was lost and the end could not be found out.
             CatalogError: any other one; nothing was done.
         """
-        return commits.delete(self._connections, task_id)
+        return commits.delete(self._connections, task_id, only=only)
 
     def get(self, task_id: str) -> ResultInfo | None:
         """Return what the catalog knows of a live result, None if there is none."""

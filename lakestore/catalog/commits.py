@@ -242,7 +242,7 @@ def _settled(
     return False
 
 
-def delete(connections: Connections, task_id: str) -> UUID | None:
+def delete(connections: Connections, task_id: str, *, only: UUID | None = None) -> UUID | None:
     """Let a result go and return the write that was live; see `Catalog.delete`."""
     if not is_storable(task_id):
         return None
@@ -250,7 +250,7 @@ def delete(connections: Connections, task_id: str) -> UUID | None:
 
     def work(conn: Connection) -> tuple[UUID | None, UUID | None]:
         found = conn.execute(q["lock_results"], {"task_ids": [task_id]}).fetchone()
-        if found is None:
+        if found is None or only not in (None, found[1]):
             return None, None
         write_id: UUID = found[1]
         conn.execute(q["lock_write"], {"lock": lock_key(write_id)})

@@ -150,6 +150,10 @@ class Upkeep:
         """Return those of the versions that are alive, or can still be brought back."""
         return {row[0] for row in self._rows("look up versions", "known_versions", write_ids=list(write_ids))}
 
+    def live_versions(self, write_ids: Sequence[UUID]) -> list[tuple[str, UUID]]:
+        """Return those of the versions that are alive, with their task ids, in order of these."""
+        return [(row[0], row[1]) for row in self._rows("look up versions", "live_versions", write_ids=list(write_ids))]
+
     def take_tables(self, tables: Iterable[LakeTable]) -> int:
         """Take in tables and columns that stand in data files; return how many columns were new or changed.
 

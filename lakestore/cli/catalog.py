@@ -46,7 +46,7 @@ def sync(dry_run: bool, deep: bool, adopt: bool, rebuild: bool, format: str | No
     know, and writes tombstones that are missing. Exits with 0 unless something that was saved cannot be read.
 
     --adopt is for an older copy of the catalog, as after restoring a backup: saves and vacuum are refused until
-    it has taken in what was saved since.
+    it has taken in what was saved since. What was deleted or replaced since is so again.
 
     --rebuild is for a lost or damaged catalog: all of it comes back from the Parquet files but the ledger of
     'migrate'. Nobody else can use the lake meanwhile. Stopped, it goes on where it was. What the files do not

@@ -1,12 +1,17 @@
-"""Adoption: complete results in the lake that its catalog does not know, as after an old backup of it was restored."""
+"""Adoption: what the lake tells and its catalog does not know, as after an old backup of it was restored.
+
+Complete results are taken in, and versions that a tombstone calls dead are let go, so that the catalog says what a
+rebuild would. Otherwise a version that was replaced since would be alive, vacuum take the one in its place, and a
+rebuild find neither.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from lakestore import layout, record, tombstones
+from lakestore import layout, record
 from lakestore.catalog.commits import dead_rows
 from lakestore.catalog.rebuild import Held
 from lakestore.codec.envelope import Envelope
@@ -16,8 +21,9 @@ from lakestore.lake import Parts
 from lakestore.maintenance import facts
 from lakestore.maintenance.described import Place, choose, document_of, result_of, stated
 from lakestore.maintenance.facts import Damaged, Facts
-from lakestore.maintenance.versions import Versions
+from lakestore.maintenance.versions import Version, Versions
 from lakestore.model import LakeTable, NewFile, NewResult, RowSpan
+from lakestore.tombstones import Why
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +46,13 @@ class Adoption:
     """The results that can be made of data files which the catalog does not know.
 
     Files belong together by the name that their save gave them. A compacted file bears none and is left alone: what
-    it holds is known by the files that it was made of, or else is a matter for a rebuild.
+    it holds is known by the files that it was made of, or else is a matter for a rebuild (`stranded`).
     """
 
-    def __init__(self, parts: Parts, names: Sequence[str]) -> None:
-        """Take in the paths of the files."""
+    def __init__(self, parts: Parts, names: Sequence[str], stones: Mapping[UUID, Why]) -> None:
+        """Take in the paths of the files, and the versions that tombstones name."""
         self._parts = parts
+        self._stones = stones
         self._profiles = known(parts.files.path(layout.PROFILES))
         self._by_id: dict[UUID, list[str]] = {}
         self._taken: set[str] = set()
@@ -58,16 +65,15 @@ class Adoption:
 
     def batches(self) -> Iterator[Batch]:
         """The files by their saves, as far as results can be made of them."""
-        stones = {dead for stone in tombstones.read(self._parts.files) for dead in stone.dead}
         for each in self._read(name for names in self._by_id.values() for name in names if _is_results(name)):
             self._versions.add(each.file.path, each.results)
-        candidates = self._versions.fate(stones).candidates.values()
+        candidates = self._versions.fate(self._stones.keys()).candidates.values()
         self._first = {those[0].write_id: those[0].task_id for those in candidates}
         for file_id, names in self._by_id.items():
             if not any(map(_is_results, names)):
                 continue
             found = list(self._read(sorted(names)))
-            batch = self._batch(file_id, found, stones)
+            batch = self._batch(file_id, found)
             if batch.results:
                 self._taken.update(file.path for file in batch.files)
             yield batch
@@ -76,8 +82,29 @@ class Adoption:
         """The files of which no result can be made."""
         yield from (name for names in self._by_id.values() for name in names if name not in self._taken)
 
+    def stranded(self) -> Iterator[tuple[str, str]]:
+        """Path and task id of versions that the catalog does not know, and of which only a compacted file has the row.
+
+        Those that were taken in by now are known.
+        """
+        held = {version.write_id: version for version in self._versions.by_id.values()}
+        known = self._parts.catalog.upkeep.known_versions(list(held))
+        for write_id, version in held.items():
+            path = version.copies[0][0]
+            if write_id not in known and write_id not in self._stones and not self._has_own_file(version):
+                yield path, version.task_id
+
+    def successor(self, write_id: UUID) -> Why | None:
+        """Why the last of those is dead that took each other's places after this version; None: nothing tells."""
+        dead = (version for version in self._versions.by_id.values() if version.write_id in self._stones)
+        after = {version.replaces: version.write_id for version in dead}
+        while (found := after.get(write_id)) is not None:
+            write_id = found
+        reason = self._stones.get(write_id)
+        return None if reason == "replaced" else reason
+
     def take(self, batch: Batch) -> None:
-        """Make the results of a batch visible.
+        """Make the results of a batch visible, in the place of versions that tombstones call dead.
 
         Raises:
             AlreadyExistsError: one of their ids was taken meanwhile; nothing was done.
@@ -85,6 +112,9 @@ class Adoption:
             CatalogError: the catalog cannot be reached.
         """
         self._parts.catalog.upkeep.take_tables(batch.tables)
+        for task_id, live in self._parts.catalog.get_many([r.info.task_id for r in batch.results]).items():
+            if live.write_id in self._stones:
+                self._parts.catalog.delete(task_id, only=live.write_id)
         also = [("insert_dead_rows", dead_rows(batch.dead))] if batch.dead else []
         self._parts.catalog.commit(batch.results, batch.files, also=also)
 
@@ -93,10 +123,13 @@ class Adoption:
             if not isinstance(each, Damaged):
                 yield each
 
-    def _batch(self, file_id: UUID, found: Sequence[Facts], stones: set[UUID]) -> Batch:
+    def _has_own_file(self, version: Version) -> bool:
+        return any(name.endswith(f"/{version.file_id}.parquet") for name, _ in version.copies)
+
+    def _batch(self, file_id: UUID, found: Sequence[Facts]) -> Batch:
         own = [(each, number, row) for each in found for number, row in enumerate(each.results)]
         rows = [(each, number, row) for each, number, row in own if row.file_id == file_id]
-        gone = stones | self._parts.catalog.upkeep.known_versions([row.write_id for _, _, row in rows])
+        gone = self._stones.keys() | self._parts.catalog.upkeep.known_versions([row.write_id for _, _, row in rows])
         results: list[NewResult] = []
         refused: list[tuple[str, str]] = []
         for each, number, row in rows:
@@ -118,7 +151,7 @@ class Adoption:
     def _result(self, own: Facts, number: int, row: record.Row, found: Sequence[Facts]) -> NewResult:
         where = f"result {row.task_id!r}"
         live = self._parts.catalog.get(row.task_id)
-        if live is not None:
+        if live is not None and live.write_id not in self._stones:
             raise AlreadyExistsError(f"another version of it is alive (saved {live.saved_at:%Y-%m-%d %H:%M:%S})")
         envelope = Envelope.from_bytes(row.envelope, where)
         held = [_held(row, own, number, 1)]

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Literal
+from uuid import UUID
 
 from lakestore import tombstones
 from lakestore.catalog.upkeep import LiveBytes
 from lakestore.errors import AlreadyExistsError, CorruptFileError
 from lakestore.lake import Lake, Parts
 from lakestore.maintenance.adopt import Adoption
-from lakestore.maintenance.unknown import LEFTOVER, Unknown, unknown
+from lakestore.maintenance.unknown import LEFTOVER, Unknown, pages, unknown
+from lakestore.tombstones import Why
 
-Kind = Literal["missing", "damaged", "leftover", "unsaved", "foreign", "tombstone", "adopted", "refused", "behind"]
+Kind = Literal[
+    "missing", "damaged", "leftover", "unsaved", "foreign", "tombstone", "outdated", "adopted", "refused", "behind"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +30,8 @@ class Finding:
     Attributes:
         kind: `missing`, `damaged`: a live data file; `leftover`: a file that nobody knows, vacuum will take it;
             `unsaved`: a complete result that the catalog does not know; `foreign`: not lakestore's; `tombstone`: one
-            was not written; `adopted`, `refused`: a result that the catalog did not know is taken in, or cannot be;
+            was not written; `outdated`: a version is alive in the catalog that was deleted or replaced since;
+            `adopted`, `refused`: a result that the catalog did not know is taken in, or cannot be;
             `behind`: the catalog is an old copy.
         path: the file, relative to the lake; empty where it is about a result alone.
         task_ids: the results that it concerns.
@@ -53,8 +58,9 @@ def sync(lake: Lake, *, dry_run: bool = False, deep: bool = False, adopt: bool =
     Args:
         dry_run: only tell.
         deep: read all live files and compare their checksums, not only their sizes.
-        adopt: take in complete results that the catalog does not know, and that no tombstone says are dead; then
-            a catalog that was older than its lake counts as the present one.
+        adopt: take in complete results that the catalog does not know, and that no tombstone says are dead, and let
+            versions go of which one does; then a catalog that was older than its lake counts as the present one,
+            unless only a rebuild could take in the rest.
 
     Raises:
         CatalogError, StorageError: the catalog or a file cannot be reached.
@@ -62,13 +68,18 @@ def sync(lake: Lake, *, dry_run: bool = False, deep: bool = False, adopt: bool =
     """
     parts = lake.parts()
     parts.catalog.upkeep.clock()
-    yield from _live(parts, deep)
-    yield from _tombstones(parts, dry_run)
-    yield from _unknown(parts, dry_run, adopt)
-    yield from _behind(parts, settle=adopt and not dry_run)
+    # Before the catalog is asked what is alive: what is deleted meanwhile is not outdated.
+    stones = tombstones.reasons(parts.files)
+    lost = yield from _live(parts, deep)
+    yield from _tombstones(parts, stones, dry_run)
+    left = yield from _unknown(parts, stones, dry_run, adopt)
+    yield from _behind(parts, settle=adopt and not dry_run, left=lost or left)
 
 
-def _live(parts: Parts, deep: bool) -> Iterator[Finding]:
+def _live(parts: Parts, deep: bool) -> Generator[Finding, None, bool]:
+    """The live files; return whether one is missing: an old copy may know those that were compacted since."""
+    lost = False
+
     def problem(file: LiveBytes) -> tuple[Kind, str] | None:
         try:
             if deep:
@@ -92,12 +103,13 @@ def _live(parts: Parts, deep: bool) -> Iterator[Finding]:
             held = parts.catalog.upkeep.results_in(list(wrong))
             for path, (kind, what) in wrong.items():
                 if parts.catalog.upkeep.is_live_path(path):
+                    lost |= kind == "missing"
                     detail = f"{what}; restore it from a backup, or delete and save these results anew"
                     yield Finding(kind, path, held.get(path, ()), detail)
+    return lost
 
 
-def _tombstones(parts: Parts, dry_run: bool) -> Iterator[Finding]:
-    there = {write_id for stone in tombstones.read(parts.files) for write_id in stone.dead}
+def _tombstones(parts: Parts, there: Collection[UUID], dry_run: bool) -> Iterator[Finding]:
     for page in parts.catalog.upkeep.let_go():
         for write_id, task_id, reason in page:
             if write_id in there:
@@ -108,17 +120,24 @@ def _tombstones(parts: Parts, dry_run: bool) -> Iterator[Finding]:
             yield Finding("tombstone", f"{tombstones.FOLDER}/{write_id}.json", (task_id,), f"was not written: {done}")
 
 
-def _behind(parts: Parts, *, settle: bool) -> Iterator[Finding]:
-    """Whether the catalog is older than its lake; once it has taken in what it can, it counts as the present one."""
+def _behind(parts: Parts, *, settle: bool, left: bool) -> Iterator[Finding]:
+    """Whether the catalog is older than its lake; once it has taken in everything, it counts as the present one.
+
+    Args:
+        left: there are results that only a rebuild can take in: vacuum would delete them as leftovers.
+    """
     if not parts.stamp.is_behind():
         return
-    if settle:
+    if settle and not left:
         parts.stamp.settle()
-    done = "saves and vacuum go on" if settle else "saves and vacuum are refused until --adopt"
+        done = "saves and vacuum go on"
+    else:
+        done = f"saves and vacuum are refused until {'--rebuild' if left else '--adopt'}"
     yield Finding("behind", "", (), f"the catalog was older than its lake, an old copy it seems: {done}")
 
 
-def _unknown(parts: Parts, dry_run: bool, adopt: bool) -> Iterator[Finding]:
+def _unknown(parts: Parts, stones: Mapping[UUID, Why], dry_run: bool, adopt: bool) -> Generator[Finding, None, bool]:
+    """What the catalog does not know; return whether some of it is only for a rebuild to take in."""
     written = parts.now() - LEFTOVER
     data: list[Unknown] = []
     for page in unknown(parts):
@@ -131,12 +150,24 @@ def _unknown(parts: Parts, dry_run: bool, adopt: bool) -> Iterator[Finding]:
                 yield Finding("leftover", file.found.name, (), "of a write that did not end; left to vacuum")
             else:
                 data.append(file)
-    yield from _data(parts, data, dry_run, adopt)
+    adoption = Adoption(parts, [file.found.name for file in data], stones)
+    yield from _data(adoption, dry_run, adopt)
+    # Behind what was taken in: its place is not another one's any more.
+    unclear = yield from _outdated(parts, adoption, stones, dry_run, adopt)
+    stranded: dict[str, list[str]] = {}
+    for path, task_id in adoption.stranded():
+        stranded.setdefault(path, []).append(task_id)
+    for path, task_ids in stranded.items():
+        what = "complete, but only in a compacted file: --rebuild takes it in, vacuum deletes it"
+        yield Finding("refused" if adopt else "unsaved", path, tuple(task_ids), what)
+    for name in adoption.rest():
+        if name not in stranded:
+            yield Finding("leftover", name, (), "the catalog does not know it; left to vacuum")
+    return unclear or bool(stranded)
 
 
-def _data(parts: Parts, data: Sequence[Unknown], dry_run: bool, adopt: bool) -> Iterator[Finding]:
+def _data(adoption: Adoption, dry_run: bool, adopt: bool) -> Iterator[Finding]:
     """Data files that the catalog does not know, those of complete results by the results."""
-    adoption = Adoption(parts, [file.found.name for file in data])
     for batch in adoption.batches():
         if adopt:
             for task_id, why in batch.refused:
@@ -154,5 +185,30 @@ def _data(parts: Parts, data: Sequence[Unknown], dry_run: bool, adopt: bool) -> 
             yield Finding("refused", path, task_ids, f"is not taken in: {exc}")
         else:
             yield Finding("adopted", path, task_ids, "was complete, and is in the catalog now")
-    for name in adoption.rest():
-        yield Finding("leftover", name, (), "the catalog does not know it; left to vacuum")
+
+
+def _outdated(
+    parts: Parts, adoption: Adoption, stones: Mapping[UUID, Why], dry_run: bool, adopt: bool
+) -> Generator[Finding, None, bool]:
+    """Versions that are alive in the catalog though a tombstone says they are dead: it is an old copy.
+
+    What took the place of one was taken in before, if it could be. Return whether that of any could not.
+    """
+    unclear = False
+    for page in pages(stones):
+        for task_id, write_id in parts.catalog.upkeep.live_versions(page):
+            reason = stones[write_id]
+            if reason == "replaced":
+                reason = adoption.successor(write_id) or reason
+            if reason == "replaced" and not adopt:
+                what = "was replaced since: --adopt takes in what took its place"
+            elif reason == "replaced":
+                unclear |= not dry_run
+                what = "was replaced since, and what took its place cannot be taken in: --rebuild knows better"
+            elif adopt and not dry_run:
+                parts.catalog.delete(task_id, only=write_id)
+                what = "was deleted since, and is let go now"
+            else:
+                what = "was deleted since: --adopt lets it go"
+            yield Finding("outdated", "", (task_id,), what)
+    return unclear

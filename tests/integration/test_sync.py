@@ -14,7 +14,7 @@ import pytest
 import lakestore
 from lakestore import Item, Lake, stamp, tombstones
 from lakestore.errors import CatalogError, CorruptFileError
-from lakestore.maintenance import Finding, sync, vacuum
+from lakestore.maintenance import Finding, compact, rebuild, restore, sync, vacuum
 from tests.answers import answers
 
 ZERO = timedelta()
@@ -174,6 +174,65 @@ def test_after_an_old_backup_of_the_catalog_adopt_brings_back_what_was_saved_sin
         # Ids that files hold are not given out again.
         again.save(run(1, later=[{"v": 1}]), task_id="later")
         assert answers(again).rows["fresh"] == before.rows["fresh"]
+
+
+def test_adopt_follows_the_tombstones_of_what_was_deleted_and_replaced_since(
+    lake: Lake, dump: tuple[Callable[[], None], Callable[[], None]], dsn: str
+) -> None:
+    back_up, bring_back = dump
+    for task_id in ("replaced", "twice", "deleted", "replaced and deleted", "restored", "kept"):
+        lake.save(run(1), task_id=task_id)
+    back_up()
+    lake.save(run(2), task_id="replaced", replace=True)
+    lake.save_many([Item(document=run(n), task_id="twice") for n in (2,)], replace=True)
+    lake.save(run(3), task_id="twice", replace=True)
+    lake.delete("deleted")
+    lake.save(run(2), task_id="replaced and deleted", replace=True)
+    lake.delete("replaced and deleted")
+    lake.delete("restored")
+    restore(lake, "restored")
+    before = answers(lake)
+    bring_back()
+    age(lake)
+    with lakestore.open(lake.root, dsn=dsn) as again:
+        gone = ["deleted", "replaced and deleted", "replaced", "restored", "twice"]
+        for options in ({}, {"adopt": True, "dry_run": True}):
+            found = {each.task_ids[0] for each in sync(again, **options) if each.kind == "outdated"}
+            assert found == set(gone)
+        found = kinds(sync(again, adopt=True))
+        assert [(kind, ids) for kind, ids in found if kind == "outdated"] == [("outdated", (id,)) for id in gone[:2]]
+        assert answers(again) == before
+        assert {kind for kind, _ in kinds(sync(again, deep=True))} <= {"leftover"}
+        # What was replaced is as it was: vacuum takes nothing that a rebuild needs.
+        vacuum(again, older_than=ZERO)
+        assert answers(again) == before
+    done = rebuild(lake.root, dsn=dsn)
+    assert not (done.doubtful or done.incomplete or done.damaged)
+    with lakestore.open(lake.root, dsn=dsn) as again:
+        assert answers(again) == before
+
+
+def test_what_only_a_compacted_file_holds_keeps_an_old_copy_from_counting_as_the_present_catalog(
+    lake: Lake, dump: tuple[Callable[[], None], Callable[[], None]], dsn: str
+) -> None:
+    back_up, bring_back = dump
+    lake.save(run(1), task_id="old")
+    back_up()
+    lake.save(run(2), task_id="new")
+    assert not [each.problem for each in compact(lake) if each.problem]
+    vacuum(lake, older_than=ZERO)
+    before = answers(lake)
+    bring_back()
+    age(lake)
+    with lakestore.open(lake.root, dsn=dsn) as again:
+        found = list(sync(again, adopt=True))
+        assert ("refused", ("new",)) in kinds(found) and "--rebuild" in found[-1].detail
+        with pytest.raises(CatalogError, match="older than its lake"):
+            vacuum(again, older_than=ZERO)
+    rebuild(lake.root, dsn=dsn)
+    with lakestore.open(lake.root, dsn=dsn) as again:
+        assert answers(again) == before
+        assert kinds(sync(again, deep=True)) == []
 
 
 def test_a_catalog_that_gave_out_the_same_ids_again_is_not_mixed_up(
