@@ -130,9 +130,9 @@ def _behind(parts: Parts, *, settle: bool, left: bool) -> Iterator[Finding]:
         return
     if settle and not left:
         parts.stamp.settle()
-        done = "saves and vacuum go on"
+        done = "saves, deletes and vacuum go on"
     else:
-        done = f"saves and vacuum are refused until {'--rebuild' if left else '--adopt'}"
+        done = f"saves, deletes and vacuum are refused until {'--rebuild' if left else '--adopt'}"
     yield Finding("behind", "", (), f"the catalog was older than its lake, an old copy it seems: {done}")
 
 
