@@ -51,7 +51,7 @@ def test_what_is_unpacked_was_packed(many: int) -> None:
     expected = {
         "prices": (3, 0, -0.03, 10.5, 10.54),
         "whole": (3, 1, float(-(2**53) + 1), 1.0, float(-(2**53) + 2)),
-        "wide": (3, 0, -1.0, math.nextafter(2.0**62, math.inf), float(2**53 + 2**62 - 1)),
+        "wide": (3, 0, -1.0, 2.0**62, float(2**53 + 2**62 - 1)),
         "none": (3, 3, None, None, None),
     }
     found = {row[1]: row[2:7] for row in _unpacked([_packed(names)[0]], _packed(names)[1])}
