@@ -4,8 +4,9 @@
 
 
 -- name: session
--- Times come as UTC, and a snapshot of many results is not worth compiling.
-SET TimeZone TO 'UTC'; SET DateStyle TO 'ISO'; SET jit TO off; SET default_transaction_isolation TO 'read committed'
+-- Times come as UTC, and a snapshot of many results is not worth compiling. Which session answers tells of a pooler.
+SET TimeZone TO 'UTC'; SET DateStyle TO 'ISO'; SET jit TO off; SET default_transaction_isolation TO 'read committed';
+SELECT pg_backend_pid()
 
 -- name: begin
 BEGIN

@@ -148,7 +148,12 @@ class _Pool(ConnectionPool[_Session]):
 
 def _configure(conn: _Session) -> None:
     try:
-        conn.execute(queries()["session"], prepare=False)
+        answer = conn.execute(queries()["session"], prepare=False)
+        while answer.nextset():
+            pass
+        if answer.fetchone() != (conn.info.backend_pid,):
+            # Behind a pooler the next transaction may be another session's, where a statement of this name is another.
+            conn.prepare_threshold = None
     except psycopg.Error:
         conn.close()
         raise
