@@ -38,15 +38,25 @@ def table_of(given: Any, name: str) -> pa.Table:
         # pandas says of an index where it stands among the columns; JSON records keep it as one of them.
         table = table.combine_chunks()
     except (pa.ArrowException, TypeError, ValueError) as exc:
+        why = "; ".join(map(str, exc.args))
         raise InvalidInputError(
-            f"tables[{name!r}] is {type(given).__name__}, which gives no Arrow table ({exc}); "
-            "give a pyarrow.Table, a DataFrame of pandas or polars, or anything with __arrow_c_stream__"
+            f"tables[{name!r}] is {type(given).__name__}, which gives no Arrow table ({why}); {_advice(given)}"
         ) from exc
     if len(set(table.column_names)) != table.num_columns:
         raise InvalidInputError(f"tables[{name!r}] has two columns of one name: {table.column_names}; rename one")
     if not table.num_columns:
         raise InvalidInputError(f"tables[{name!r}] has no columns: leave it out")
     return table
+
+
+def _advice(given: Any) -> str:
+    """What to give in place of what gives no Arrow table."""
+    for method in ("collect", "to_frame"):
+        if callable(getattr(given, method, None)):
+            return f"give its .{method}()"
+    if hasattr(given, "columns"):
+        return "make each of its columns one of a single type"
+    return "give a pyarrow.Table, a DataFrame of pandas or polars, or anything with __arrow_c_stream__"
 
 
 def node_of(table: pa.Table, name: str) -> Node:

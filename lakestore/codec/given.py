@@ -277,10 +277,28 @@ def _plain_value(value: Any, path: str) -> Any:
         return _plain_value(dict(value), path)
     if isinstance(value, list | tuple):
         return _plain_value(list(value), path)
-    table = " (a table beside the document: tables=…)" if hasattr(kind, "__arrow_c_stream__") else ""
     raise InvalidInputError(
-        f"{path}: {kind.__name__} has no form in JSON; give text, a number, a bool, None, a list or a dict{table}"
+        f"{path}: {kind.__name__} has no form in JSON; "
+        f"give text, a number, a bool, None, a list or a dict{_advice(value)}"
     )
+
+
+def _advice(value: Any) -> str:
+    """What to make of a value that has no form in JSON, in brackets; nothing where nobody can tell."""
+    listed = next((name for name in ("tolist", "to_list") if hasattr(value, name)), "")
+    if isinstance(value, dt.date | np.datetime64 | np.timedelta64) and value != value:
+        advice = "a missing time is None"
+    elif isinstance(value, dt.timedelta):
+        advice = "its .total_seconds()"
+    elif isinstance(value, set | frozenset):
+        advice = "sorted, it is a list"
+    elif listed and not isinstance(value, np.generic):
+        advice = f"its .{listed}()"
+    elif hasattr(value, "__arrow_c_stream__"):
+        advice = "a table beside the document: tables=…"
+    else:
+        return ""
+    return f" ({advice})"
 
 
 def _time(value: dt.datetime | dt.date | dt.time | np.datetime64) -> str:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 import polars as pl
 import pytest
 
 from lakestore import InvalidInputError, Lake
+from lakestore.codec.arrow import table_of
 
 
 def test_categories_of_polars_are_texts_and_come_back(lake: Lake) -> None:
@@ -29,3 +32,17 @@ def test_periods_of_pandas_are_refused_rather_than_counted_from_1970(lake: Lake)
     given = pd.DataFrame({"month": pd.period_range("2024-01", periods=2, freq="M")})
     with pytest.raises(InvalidInputError, match=r"tables\['m'\]\.month: a column of extension<pandas.period"):
         lake.save({"strategy": "s"}, tables={"m": given})
+
+
+@pytest.mark.parametrize(
+    ("given", "advice"),
+    [
+        (pl.LazyFrame({"a": [1]}), r"is LazyFrame, which gives no Arrow table .*; give its \.collect\(\)"),
+        (pd.Series([1]), r"is Series, .*; give its \.to_frame\(\)"),
+        (pd.DataFrame({"a": [1, "x"]}), r"column a .*; make each of its columns one of a single type"),
+        (5, r"is int, .*; give a pyarrow\.Table, a DataFrame"),
+    ],
+)
+def test_what_gives_no_table_is_refused_with_what_to_give(given: Any, advice: str) -> None:
+    with pytest.raises(InvalidInputError, match=advice):
+        table_of(given, "signals")
