@@ -42,7 +42,7 @@ def test_an_age_may_be_a_length_of_time(lake: Lake) -> None:
     now = datetime.now(UTC)
     for days in (1, 10):
         lake.save(RUN, task_id=f"{days}", created_at=now - timedelta(days=days))
-    for week in (timedelta(days=7), pd.Timedelta("7d"), "7d"):
+    for week in (timedelta(days=7), pd.Timedelta(days=7), "7d"):
         assert [info.task_id for info in lake.results(since=week)] == ["1"]
         assert [info.task_id for info in lake.results(until=week)] == ["10"]
     with pytest.raises(lakestore.InvalidInputError, match="neither a time"):
