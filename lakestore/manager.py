@@ -123,9 +123,10 @@ class ResultManager:
         replace: bool = False,
         strategy: str | None = None,
         time: datetime | None = None,
+        tables: Mapping[str, Any] | None = None,
     ) -> ResultInfo:
         """Store one result; see `ResultStorage.save_result`."""
-        return self.storage.save_result(task_id, result, replace=replace, strategy=strategy, time=time)
+        return self.storage.save_result(task_id, result, replace=replace, strategy=strategy, time=time, tables=tables)
 
     def load_result(self, task_id: str) -> Any:
         """The value of a result; see `ResultStorage.load_result`."""

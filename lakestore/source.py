@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from lakestore.codec.draft import read
 from lakestore.codec.given import Given, written
 from lakestore.compression import DAMAGED, packing_of, read_at_most, unpacked
 from lakestore.config import MAX_DOCUMENT
@@ -29,20 +31,30 @@ class Source:
     given: Given | None = None
 
 
-def source_of(document: Any, now: datetime, *, limit: int = MAX_DOCUMENT, unseen: bool = False) -> Source:
+def source_of(
+    document: Any,
+    now: datetime,
+    *,
+    tables: Mapping[str, Any] | None = None,
+    limit: int = MAX_DOCUMENT,
+    unseen: bool = False,
+) -> Source:
     """The text of what an engine gives: a value, JSON text, JSON bytes, or a path to a file of them.
 
     Args:
         document: a file whose name ends in `.gz` or `.zst` is unpacked.
+        tables: arrays of records that are put into it, held as columns.
         limit: bytes of JSON that it may take; of what is packed not many more are unpacked.
         unseen: do not look at the types in a value, which `draft.read` does.
 
     Raises:
-        InvalidInputError: it is none of these, longer than that, a value that JSON cannot hold, or a file that is not
-            packed as its name says.
+        InvalidInputError: it is none of these, longer than that, a value that JSON cannot hold, a file that is not
+            packed as its name says, or a table cannot be part of it.
         NotFoundError, StorageError: the file is not there, or cannot be read.
     """
     found = _source(document, now, limit, unseen)
+    if tables:
+        found = Source(read(found.text, found.where, None, tables, given=found.given).text, found.where, found.time)
     _check_size(found.where, len(found.text), limit)
     return found
 

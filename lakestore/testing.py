@@ -18,6 +18,8 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias
 
+import pyarrow as pa
+
 from lakestore.errors import AlreadyExistsError, InvalidInputError, LakestoreError, NotFoundError
 from lakestore.model import ResultInfo
 from lakestore.storage.protocol import ResultStorage
@@ -200,6 +202,19 @@ class ResultStorageContract:
         ]
         # A second try does not know the first one's time, and is a success.
         assert storage.save_result("a", {"n": 1}, strategy="given").created_at == when
+
+    def test_tables_are_arrays_of_records_in_the_document(self, make_storage: MakeStorage) -> None:
+        storage = make_storage()
+        rows = [{"price": 1.5, "side": "buy", "at": None}, {"price": float("nan"), "side": None, "at": 7}]
+        info = storage.save_result("a", run(), tables={"trades": pa.Table.from_pylist(rows)})
+        text = storage.load_json("a")
+        assert repr(json.loads(text)) == repr(make_storage().load_result("a")) == repr({**run(), "trades": rows})
+        # The same as a document is the same result, and a name that the document has is refused.
+        assert told(make_storage().save_result("a", text)) == told(info)
+        with contextlib.suppress(InvalidInputError):
+            storage.save_result("b", run(trades=[]), tables={"trades": pa.table({"price": [1.5]})})
+            raise AssertionError("a table of a name that the document has was saved")
+        assert not storage.exists("b")
 
     def test_a_list_is_newest_first_and_ties_are_by_id(self, make_storage: MakeStorage) -> None:
         storage = make_storage()

@@ -7,7 +7,7 @@ import heapq
 import logging
 import threading
 import time as clock
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace as replace_fields
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -107,15 +107,18 @@ class DualResultStorage:
         replace: bool = False,
         strategy: str | None = None,
         time: datetime | None = None,
+        tables: Mapping[str, Any] | None = None,
     ) -> ResultInfo:
         """Store one result in both; on return it is durable in the primary. Both get the same bytes.
+
+        So what is given as `tables` comes back from the lake in the types that its JSON has.
 
         Raises:
             InvalidInputError, AlreadyExistsError, StorageError, CatalogError: as the primary says; nothing was saved.
             CommitUnknownError: the primary is the lake and may have it: look the result up.
         """
         self._check_open()
-        source = source_of(result, time or self._now())
+        source = source_of(result, time or self._now(), tables=tables)
 
         def save(side: Side) -> ResultInfo:
             return self.storages[side].save_result(

@@ -7,7 +7,7 @@ import fcntl
 import heapq
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -92,6 +92,7 @@ class JsonResultStorage:
         replace: bool = False,
         strategy: str | None = None,
         time: datetime | None = None,
+        tables: Mapping[str, Any] | None = None,
     ) -> ResultInfo:
         """Store one result as a file; on return it is durable.
 
@@ -103,7 +104,7 @@ class JsonResultStorage:
             StorageError: the file system refused; what was there is still there.
         """
         layout.check_task_id(task_id)
-        source = source_of(result, time or self._now())
+        source = source_of(result, time or self._now(), tables=tables)
         value = source.given and source.given.value
         if value is None:
             value = text.parse(source.text, source.where)[0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
@@ -75,9 +75,11 @@ class LakeResultStorage:
         replace: bool = False,
         strategy: str | None = None,
         time: datetime | None = None,
+        tables: Mapping[str, Any] | None = None,
     ) -> ResultInfo:
         """Store one result; see `Lake.save`."""
-        item = Item(document=result, task_id=task_id, strategy_if_none=strategy or self._strategy, time=time)
+        strategy = strategy or self._strategy
+        item = Item(document=result, task_id=task_id, strategy_if_none=strategy, time=time, tables=tables)
         if self._journal is None or not replace:
             return self.lake.save_item(item, replace=replace)
         with self._journal.lock(task_id):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Protocol, runtime_checkable
 
@@ -20,6 +21,7 @@ class ResultStorage(Protocol):
         replace: bool = False,
         strategy: str | None = None,
         time: datetime | None = None,
+        tables: Mapping[str, Any] | None = None,
     ) -> ResultInfo:
         """Store one result; on return it is durable. The same document again is a success and changes nothing.
 
@@ -27,6 +29,7 @@ class ResultStorage(Protocol):
             replace: put it in the place of a result with this id and other content.
             strategy: taken where the document names none; else what the storage was told.
             time: when the run was made, where the document does not state it; else now.
+            tables: arrays of records by name, held as columns (pyarrow, pandas, polars); the document has them then.
 
         Raises:
             InvalidInputError: it cannot be kept; nothing was written.
