@@ -25,7 +25,6 @@ from lakestore.config import MAX_DOCUMENT
 from lakestore.errors import (
     AlreadyExistsError,
     CommitUnknownError,
-    InvalidInputError,
     LakestoreError,
 )
 from lakestore.files import Files, Writing
@@ -185,10 +184,6 @@ class Saver:
         """
         source = source_of(item.document, self.now(), limit=self.max_document, unseen=True)
         where = item.where or source.where
-        if not isinstance(item.tables, Mapping | None):
-            raise InvalidInputError(
-                f"tables are given by their names, as tables={{'signals': …}}, not as {type(item.tables).__name__}"
-            )
         own = known(self.files.path(layout.PROFILES))
         draft = read(source.text, where, item.profile, item.tables, own, given=source.given)
         identity = identify(

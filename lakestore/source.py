@@ -53,7 +53,7 @@ def source_of(
         NotFoundError, StorageError: the file is not there, or cannot be read.
     """
     found = _source(document, now, limit, unseen)
-    if tables:
+    if tables is not None:
         found = Source(read(found.text, found.where, None, tables, given=found.given).text, found.where, found.time)
     _check_size(found.where, len(found.text), limit)
     return found

@@ -69,6 +69,10 @@ def read(
     Raises:
         InvalidInputError: not JSON, no such profile, or a table that cannot be part of the document.
     """
+    if not isinstance(tables, Mapping | None):
+        raise InvalidInputError(
+            f"tables are given by their names, as tables={{'signals': …}}, not as {type(tables).__name__}"
+        )
     found = given or Given(source, None)
     try:
         draft = _parsed(found, where, profile, profiles)

@@ -69,11 +69,14 @@ def test_the_name_of_a_file_is_not_its_document(lake: Lake) -> None:
     assert lake.save('{"strategy": "x.json"}').strategy == "x.json"
 
 
-def test_tables_are_given_by_name(lake: Lake) -> None:
+def test_tables_are_given_by_name(lake: Lake, tmp_path: Path) -> None:
+    tree = JsonResultStorage(tmp_path / "tree")
     for wrong in (pd.DataFrame({"a": [1]}), [pd.DataFrame({"a": [1]})], "signals"):
         with pytest.raises(lakestore.InvalidInputError, match=r"by their names, as tables=\{'signals'"):
             lake.save(RUN, tables=wrong)  # type: ignore[arg-type]
-    assert lake.results() == []
+        with pytest.raises(lakestore.InvalidInputError, match=r"by their names, as tables=\{'signals'"):
+            tree.save_result("a", RUN, tables=wrong)  # type: ignore[arg-type]
+    assert lake.results() == tree.list_results() == []
 
 
 def test_parameters_are_a_list_or_a_dict(lake: Lake) -> None:
