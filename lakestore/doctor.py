@@ -16,7 +16,7 @@ from lakestore.errors import LakestoreError
 from lakestore.files import Files
 from lakestore.home import Home
 from lakestore.layout import PRIVATE
-from lakestore.stamp import Stamp
+from lakestore.stamp import OLD, Stamp
 
 _PACKAGES = ("lakestore", "duckdb", "pyarrow", "psycopg", "orjson")
 _LOW = 1 << 30
@@ -80,11 +80,7 @@ def _stamp(stamp: Stamp) -> Check:
         behind = stamp.is_behind()
     except LakestoreError as exc:
         return Check(name, False, str(exc))
-    why = (
-        "older than the lake: give the DSN that others save with, or let 'lakestore catalog sync --adopt' "
-        "take in what was saved since"
-    )
-    return Check(name, not behind, why if behind else "yes")
+    return Check(name, not behind, f"older than the lake: {OLD}" if behind else "yes")
 
 
 def _files(root: Path, paths: Callable[[], Iterable[str]]) -> Check:

@@ -22,6 +22,8 @@ from lakestore.model import FIRST_FIELD_ID
 
 _log = logging.getLogger("lakestore")
 
+OLD: Final = "give the DSN that others save with, or let 'lakestore catalog sync --adopt' take in what was done since"
+"""What to do about a catalog that is older than its lake."""
 NAME: Final = f"{PRIVATE}/stamp.json"
 FRESH: Final = timedelta(minutes=1)
 """How long saves go without a new one: of what was saved in that time a lost catalog may leave no sign."""
@@ -111,9 +113,9 @@ class Stamp:
             return  # A save tells of it, and doctor.
         if behind:
             _log.warning(
-                "the catalog at %s is older than its lake: what was saved or deleted since is not seen; give the DSN "
-                "that others save with, or let 'lakestore catalog sync --adopt' take it in",
+                "the catalog at %s is older than its lake: what was saved or deleted since is not seen; %s",
                 self._catalog.place,
+                OLD,
             )
 
     def is_behind(self) -> bool:
@@ -128,8 +130,8 @@ class Stamp:
 
     def _old(self) -> CatalogError:
         return CatalogError(
-            f"the catalog at {self._catalog.place} is older than its lake, an old copy it seems: nothing was done; "
-            "give the DSN that others save with, or let 'lakestore catalog sync --adopt' take in what it does not know"
+            f"the catalog at {self._catalog.place} is older than its lake, an old copy it seems: "
+            f"nothing was done; {OLD}"
         )
 
     def _is_fresh(self) -> bool:

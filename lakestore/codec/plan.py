@@ -184,7 +184,7 @@ def lifted_form(value: Any, *, root: bool = False) -> Form | None:
         return "pairs"
     if records.are_columns(value) and (not root or records.are_long(value)):
         # Tables beside each other may have as many rows by chance.
-        return "columns" if not all(map(records.are_objects, value.values())) else None
+        return None if all(map(records.are_objects, value.values())) else "columns"
     if records.are_numbered(value):
         values = list(value.values())
         if records.are_alike(values):
