@@ -16,7 +16,7 @@ from pathlib import Path
 import lakestore
 from bench.measure import aligned
 from bench.runs import Runs, text_of
-from lakestore import beside
+from lakestore import background
 
 Stages = Mapping[str, tuple[str, str]]
 """By the name that is printed, the file within lakestore and the function."""
@@ -28,10 +28,10 @@ SAVE: Stages = {
     "columns into lake types": ("codec/encode.py", "place"),
     "encodings tried, Parquet begun": ("codec/pack.py", "begun"),
     "Parquet finished": ("codec/pack.py", "finished"),
-    "read back": ("parquet.py", "from_buffer"),
+    "read back": ("parquet/data_file.py", "from_buffer"),
     "rendered and compared with the document": ("codec/prove.py", "written"),
     "values from what was read, and compared": ("codec/encode.py", "_proved"),
-    "statistics, of the run and by symbol": ("codec/by_symbol.py", "made"),
+    "statistics, of the run and by symbol": ("codec/statistics/by_symbol.py", "made"),
     "files written and synced": ("files.py", "finish"),
     "catalog: looked up": ("catalog/catalog.py", "get"),
     "catalog: committed": ("catalog/catalog.py", "commit"),
@@ -40,7 +40,7 @@ LOAD: Stages = {
     "catalog": ("catalog/catalog.py", "locate"),
     "files read": ("files.py", "read"),
     "checksums": ("~", "<built-in method _hashlib.openssl_sha256>"),
-    "Parquet decoded": ("parquet.py", "from_buffer"),
+    "Parquet decoded": ("parquet/data_file.py", "from_buffer"),
     "values in the document's order": ("codec/fit.py", "read"),
     "rendered": ("codec/render.py", "_texts"),
     "Python values": ("codec/values.py", "table"),
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--num-signals", type=int, default=10_000)
     options = parser.parse_args(arguments)
     # The profiler sees one thread.
-    beside.alone()
+    background.alone()
     runs = Runs(options.num_signals)
     with tempfile.TemporaryDirectory() as folder, lakestore.open(Path(folder) / "lake", dsn="") as lake:
         numbers = iter(range(10**9))

@@ -111,7 +111,7 @@ COMMENT ON COLUMN backtest_results.saved_at IS 'When it was saved.';
 COMMENT ON COLUMN backtest_results.tables IS 'Rows per lake table.';
 COMMENT ON COLUMN backtest_results.params IS 'Searchable copy of the parameters; the lake holds them exactly.';
 COMMENT ON COLUMN backtest_results.metrics IS 'Searchable copy of the metrics; the lake holds them exactly.';
-COMMENT ON COLUMN backtest_results.stats IS 'Rows, then nulls, least, greatest and sum of each column of numbers; see lakestore/codec/amounts.py.';
+COMMENT ON COLUMN backtest_results.stats IS 'Rows, then nulls, least, greatest and sum of each column of numbers; see lakestore/codec/statistics/.';
 
 CREATE TABLE files (
     file_id    bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -239,4 +239,4 @@ CREATE TABLE run_stats (
 COMMENT ON TABLE run_stats IS 'Statistics by symbol of the numbers of results, where they are kept; until vacuum.';
 COMMENT ON COLUMN run_stats.write_id IS 'Version of the result, live or let go.';
 COMMENT ON COLUMN run_stats.table_name IS 'Lake table.';
-COMMENT ON COLUMN run_stats.by_symbol IS 'Nulls, least, greatest and sum of each column and symbol; see lakestore/codec/by_symbol.py.';
+COMMENT ON COLUMN run_stats.by_symbol IS 'Nulls, least, greatest and sum of each column and symbol; see lakestore/codec/statistics/.';

@@ -17,9 +17,10 @@ from uuid import UUID
 import pyarrow as pa
 
 from lakestore import layout, parquet, record, tombstones
-from lakestore.codec import by_symbol, decode, pack
+from lakestore.codec import decode, pack
 from lakestore.codec.encode import Encoded, Part
 from lakestore.codec.envelope import Envelope, StoredRegion
+from lakestore.codec.statistics import by_symbol
 from lakestore.errors import (
     AlreadyExistsError,
     CatalogError,

@@ -19,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
-from lakestore.beside import Beside
+from lakestore.background import Background
 from lakestore.errors import AlreadyExistsError, CorruptFileError, StorageError
 from lakestore.model import Digest
 
@@ -336,7 +336,7 @@ class Writing:
 
     def __init__(self, files: Files) -> None:
         self._files = files
-        self._works: list[Beside[None]] = []
+        self._works: list[Background[None]] = []
         self._names: dict[str, str] = {}
         self._finished = False
 
@@ -352,7 +352,7 @@ class Writing:
             self._names[temp] = name
             folders.setdefault(name.rpartition("/")[0], []).append((temp, name, data))
         for folder, those in folders.items():
-            self._works.append(Beside(partial(self._place, folder, those), apart=apart))
+            self._works.append(Background(partial(self._place, folder, those), apart=apart))
 
     def drop(self) -> None:
         """Remove what was begun: other files come in its place."""
@@ -379,7 +379,7 @@ class Writing:
         # A rename is durable only once its directory is synced.
         folders = {name.rpartition("/")[0]: name for name in self._names.values()}
         self._works = [
-            Beside(partial(self._sync, folder, name), apart=len(folders) > 1) for folder, name in folders.items()
+            Background(partial(self._sync, folder, name), apart=len(folders) > 1) for folder, name in folders.items()
         ]
         for work in reversed(self._works):
             work.result()

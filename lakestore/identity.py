@@ -14,7 +14,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from lakestore.codec.profile import Profile
+from lakestore.codec.profiles.profile import Profile
 from lakestore.errors import InvalidInputError
 from lakestore.layout import check_strategy, check_task_id
 

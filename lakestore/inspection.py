@@ -14,8 +14,8 @@ from lakestore.codec import encode
 from lakestore.codec.draft import Draft, read
 from lakestore.codec.encode import Encoded
 from lakestore.codec.envelope import Envelope
-from lakestore.codec.known import Profiles
-from lakestore.codec.profile import Path, Profile, Unit
+from lakestore.codec.profiles.profile import Path, Profile, Unit
+from lakestore.codec.profiles.registry import Profiles
 from lakestore.config import MAX_DOCUMENT
 from lakestore.errors import InvalidInputError
 from lakestore.home import Home

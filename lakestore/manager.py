@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from lakestore import home, layout
-from lakestore.codec.known import known
+from lakestore.codec.profiles.registry import known
 from lakestore.config import Config, Mode
 from lakestore.errors import InvalidInputError, LakestoreError
 from lakestore.model import ResultInfo

@@ -12,10 +12,11 @@ from uuid import UUID
 
 import pyarrow as pa
 
-from lakestore import kept, parquet, single
-from lakestore.codec import amounts_older
+from lakestore import packed_record, parquet
+from lakestore.codec.statistics import packing_older
 from lakestore.errors import CorruptFileError
 from lakestore.model import TASK_ID_FIELD, ResultInfo, RunStats
+from lakestore.parquet import one_row
 
 _STATUS, _MOSTLY = 3, "completed"
 """The column of the status is left out where it is this in all rows."""
@@ -61,7 +62,7 @@ class Row:
         told = self.record.get("stats", "")
         if isinstance(told, dict):
             older = {table: b64decode(text) for table, text in told.items()}
-            return RunStats(amounts_older.together(older, by_symbol), by_symbol)
+            return RunStats(packing_older.together(older, by_symbol), by_symbol)
         return RunStats(b64decode(told), by_symbol)
 
 
@@ -114,7 +115,7 @@ def to_buffer(rows: Sequence[Row], *, compacted: bool = False) -> pa.Buffer:
     if all(row.status == _MOSTLY for row in rows):
         del columns["status"]
     if len(rows) == 1 and not compacted:
-        columns["kept"] = [kept.packed(row.record, row.envelope) for row in rows]
+        columns["kept"] = [packed_record.packed(row.record, row.envelope) for row in rows]
     else:
         columns["record"] = [json.dumps(row.record, separators=(",", ":")) for row in rows]
         columns["envelope"] = [row.envelope for row in rows]
@@ -136,7 +137,7 @@ def envelope_of(columns: Mapping[int, pa.Array], where: str) -> bytes:
     if column is None or len(column) != 1 or not column[0].is_valid:
         raise CorruptFileError(f"{where} is not a file of the table 'results'")
     value = bytes(column[0].as_py())
-    return value if _ENVELOPE in columns else kept.envelope_of(value, where)
+    return value if _ENVELOPE in columns else packed_record.envelope_of(value, where)
 
 
 def envelope_in(data: bytes, where: str) -> bytes | None:
@@ -145,8 +146,8 @@ def envelope_in(data: bytes, where: str) -> bytes | None:
     Raises:
         CorruptFileError: the row is damaged.
     """
-    value = single.value_of(data, "kept")
-    return None if value is None else kept.envelope_of(value, where)
+    value = one_row.value_of(data, "kept")
+    return None if value is None else packed_record.envelope_of(value, where)
 
 
 def rows(columns: Mapping[int, pa.Array], where: str) -> Iterator[Row]:
@@ -160,7 +161,9 @@ def rows(columns: Mapping[int, pa.Array], where: str) -> Iterator[Row]:
         mostly = [_MOSTLY] * len(columns[TASK_ID_FIELD])
         lists = [mostly if own == _STATUS and own not in columns else columns[own].to_pylist() for own in wanted]
         for task_id, status, created_at, *rest in zip(*lists, strict=True):
-            record, envelope = kept.unpacked(rest[0], where) if len(rest) == 1 else (json.loads(rest[0]), rest[1])
+            record, envelope = (
+                packed_record.unpacked(rest[0], where) if len(rest) == 1 else (json.loads(rest[0]), rest[1])
+            )
             row = Row(task_id, status, created_at, record, envelope)
             if None in (task_id, status, created_at, envelope) or not row.write_id:
                 raise ValueError("a value is missing")

@@ -11,9 +11,9 @@ import pyarrow as pa
 from lakestore.codec import arrow, decode, values
 from lakestore.codec.envelope import Envelope, StoredRegion
 from lakestore.errors import CorruptFileError
-from lakestore.gather import one
 from lakestore.identity import digest
 from lakestore.model import ResultInfo
+from lakestore.parquet.gather import one
 
 
 class Result:

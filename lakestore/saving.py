@@ -17,10 +17,11 @@ import pyarrow as pa
 from lakestore import layout, record, tombstones
 from lakestore.catalog import Catalog
 from lakestore.catalog.columns import name_for
-from lakestore.codec import by_symbol, encode
+from lakestore.codec import encode
 from lakestore.codec.draft import Draft, read
 from lakestore.codec.encode import Encoded, Ready
-from lakestore.codec.known import known
+from lakestore.codec.profiles.registry import known
+from lakestore.codec.statistics import by_symbol
 from lakestore.config import MAX_DOCUMENT
 from lakestore.errors import (
     AlreadyExistsError,

@@ -1,11 +1,11 @@
-"""Packed statistics in the forms that earlier lakestores wrote, which `amounts_older` reads."""
+"""Packed statistics in the forms that earlier lakestores wrote, which `packing_older` reads."""
 
 from __future__ import annotations
 
 import struct
 
-from lakestore import varint
-from lakestore.codec import sums
+from lakestore.codec.statistics import sums
+from lakestore.parquet import varint
 
 
 def first_form(rows: int, *entries: tuple[int, int, float, float, float]) -> bytes:

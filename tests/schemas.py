@@ -9,7 +9,7 @@ from unittest import mock
 
 from lakestore import parquet
 from lakestore.catalog.memory import MemorySchema
-from lakestore.codec import decode, encode, near, values
+from lakestore.codec import decode, encode, ulps, values
 from lakestore.codec.draft import read
 from lakestore.codec.encode import Encoded
 from lakestore.codec.envelope import Envelope, StoredRegion
@@ -24,7 +24,7 @@ def units_beside(wherever: bool = True) -> Iterator[None]:
     if not wherever:
         yield
         return
-    with mock.patch.multiple(near, LEAST=2, WIDEST=99.0, pays=lambda *given: True):
+    with mock.patch.multiple(ulps, LEAST=2, WIDEST=99.0, pays=lambda *given: True):
         yield
 
 

@@ -5,9 +5,9 @@
 SELECT set_config('lakestore.rebuild', 'on', true);
 
 ALTER TABLE backtest_results ADD COLUMN stats bytea;
-COMMENT ON COLUMN backtest_results.stats IS 'Rows, then nulls, least, greatest and sum of each column of numbers; see lakestore/codec/amounts.py.';
+COMMENT ON COLUMN backtest_results.stats IS 'Rows, then nulls, least, greatest and sum of each column of numbers; see lakestore/codec/statistics/.';
 
--- As earlier lakestores packed them; see lakestore/codec/amounts_older.py.
+-- As earlier lakestores packed them; see lakestore/codec/statistics/packing_older.py.
 UPDATE backtest_results r SET stats = s.packed
 FROM (
     SELECT write_id, '\x00'::bytea || string_agg(
@@ -20,7 +20,7 @@ WHERE s.write_id = r.write_id;
 DELETE FROM run_stats WHERE by_symbol IS NULL;
 ALTER TABLE run_stats DROP COLUMN packed, ALTER COLUMN by_symbol SET NOT NULL;
 COMMENT ON TABLE run_stats IS 'Statistics by symbol of the numbers of results, where they are kept; until vacuum.';
-COMMENT ON COLUMN run_stats.by_symbol IS 'Nulls, least, greatest and sum of each column and symbol; see lakestore/codec/by_symbol.py.';
+COMMENT ON COLUMN run_stats.by_symbol IS 'Nulls, least, greatest and sum of each column and symbol; see lakestore/codec/statistics/.';
 
 DROP VIEW result_files, data_files;
 ALTER TABLE files ALTER COLUMN rows TYPE integer, ALTER COLUMN added_at DROP NOT NULL, ALTER COLUMN added_at DROP DEFAULT;

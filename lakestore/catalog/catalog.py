@@ -13,8 +13,8 @@ from lakestore.catalog.compaction import Compaction
 from lakestore.catalog.connect import Connection, Connections
 from lakestore.catalog.ledger import Ledger
 from lakestore.catalog.rebuild import Rebuild
-from lakestore.catalog.recent import Recent
 from lakestore.catalog.snapshot import EVERYTHING, Snapshot, Wanted
+from lakestore.catalog.snapshot_cache import SnapshotCache
 from lakestore.catalog.sql import queries
 from lakestore.catalog.upkeep import Upkeep
 from lakestore.model import (
@@ -62,7 +62,7 @@ class Catalog:
         self.compaction = Compaction(connections)
         self._known = columns.KnownTables()
         self._intervals = skipping.Intervals()
-        self._recent = Recent()
+        self._snapshots = SnapshotCache()
 
     @classmethod
     def open(
@@ -264,11 +264,11 @@ class Catalog:
         Raises:
             CatalogError: the catalog cannot be reached.
         """
-        found = self._recent.find(wanted)
+        found = self._snapshots.find(wanted)
         if found is not None and found[0] == snapshot.version(self._connections):
             return found[1]
         version, made = snapshot.read(self._connections, wanted, self._known, self._intervals)
-        return self._recent.keep(wanted, version, made)
+        return self._snapshots.keep(wanted, version, made)
 
     def ledger(self, claimant: int) -> Ledger:
         """Return the ledger of `migrate`, for the run of this number."""

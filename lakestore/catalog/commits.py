@@ -12,9 +12,9 @@ import psycopg
 
 from lakestore import layout
 from lakestore.catalog.connect import Connection, Connections
-from lakestore.catalog.decided import lock_key, transact
 from lakestore.catalog.failures import is_storable
 from lakestore.catalog.sql import queries
+from lakestore.catalog.transactions import lock_key, transact
 from lakestore.errors import AlreadyExistsError, ConflictError, InvalidInputError
 from lakestore.model import NewFile, NewResult, Statement
 

@@ -10,8 +10,8 @@ from uuid import UUID
 
 from lakestore.catalog import commits
 from lakestore.catalog.connect import Connection, Connections
-from lakestore.catalog.decided import lock_key, transact
 from lakestore.catalog.sql import queries
+from lakestore.catalog.transactions import lock_key, transact
 from lakestore.errors import ConflictError
 from lakestore.model import Digest, NewFile, Partition, RowSpan
 

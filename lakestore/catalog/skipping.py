@@ -14,7 +14,7 @@ import numpy.typing as npt
 from lakestore.catalog.bounds import Interval
 from lakestore.catalog.connect import Connection
 from lakestore.catalog.sql import queries
-from lakestore.codec import stats
+from lakestore.codec.statistics import stats
 from lakestore.model import LakeTable
 
 _FEW: Final = 16

@@ -15,9 +15,9 @@ import pyarrow.csv as pa_csv
 from lakestore.catalog import columns, skipping
 from lakestore.catalog.bounds import UNBOUNDED, Bounds
 from lakestore.catalog.connect import Connection, Connections, pipelined
-from lakestore.catalog.late import LateTable
+from lakestore.catalog.lazy import LazyTable
 from lakestore.catalog.sql import queries
-from lakestore.codec import by_symbol, stats
+from lakestore.codec.statistics import by_symbol, stats
 from lakestore.errors import CatalogError
 from lakestore.layout import BY_SYMBOL, RUN_STATS
 from lakestore.model import LakeTable, LiveFile
@@ -59,7 +59,7 @@ class Snapshot:
     tables: Mapping[str, LakeTable]
     results: pa.Table | None
     stats: pa.Table | None = None
-    by_symbol: LateTable | None = None
+    by_symbol: LazyTable | None = None
     kept: bool = False
 
 
@@ -200,7 +200,7 @@ def _stats(row: Sequence[Any], tables: Mapping[str, LakeTable], bounds: Bounds) 
     return stats.unpacked(dict(zip(_KEYS[:-1], keys, strict=True)), bytes(blobs), lengths, _names(tables, bounds))
 
 
-def _stats_by_symbol(row: Sequence[Any], tables: Mapping[str, LakeTable], bounds: Bounds) -> LateTable:
+def _stats_by_symbol(row: Sequence[Any], tables: Mapping[str, LakeTable], bounds: Bounds) -> LazyTable:
     *keys, whole, whole_lengths, blobs, lengths = (value or () for value in row)
     make = partial(
         by_symbol.unpacked,
@@ -211,7 +211,7 @@ def _stats_by_symbol(row: Sequence[Any], tables: Mapping[str, LakeTable], bounds
         {own: table for own, (table, _) in _names(tables, UNBOUNDED).items()},
         bounds.symbols,
     )
-    return LateTable(by_symbol.SCHEMA, _UNPACKED * len(blobs), make)
+    return LazyTable(by_symbol.SCHEMA, _UNPACKED * len(blobs), make)
 
 
 def table_of(rows: Sequence[bytes]) -> pa.Table:

@@ -66,7 +66,7 @@ def tree_of(config: Config) -> JsonResultStorage | None:
     if config.json_root is None:
         return None
     from lakestore import layout
-    from lakestore.codec.known import known
+    from lakestore.codec.profiles.registry import known
     from lakestore.storage import JsonResultStorage
 
     profiles = known(config.lake / layout.PROFILES)

@@ -7,7 +7,7 @@ import click
 from lakestore import layout
 from lakestore.cli.options import config, format_option, lake_options
 from lakestore.cli.output import Field, print_rows, write
-from lakestore.codec.known import Profiles, known
+from lakestore.codec.profiles.registry import Profiles, known
 from lakestore.config import Config
 from lakestore.errors import NotFoundError
 

@@ -46,14 +46,14 @@ def status(json_root: str | None, pattern: str | None, format: str | None) -> in
       lakestore status --format json
     """
     from lakestore import home
-    from lakestore.storage import Journal, standing
+    from lakestore.storage import Journal, cutover
 
     settings = config(format, json_root=json_root, json_pattern=pattern)
     tree = tree_of(settings)
     lake = open_lake(settings) if home.find(settings.lake) is not None else None
     try:
         with doing("comparing"):
-            found = standing.standing(tree, lake, Journal(settings.json_root, settings.lake), mode=settings.mode)
+            found = cutover.standing(tree, lake, Journal(settings.json_root, settings.lake), mode=settings.mode)
     finally:
         if lake is not None:
             lake.close()

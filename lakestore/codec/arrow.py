@@ -19,7 +19,7 @@ from lakestore.codec.fit import decimals_of
 from lakestore.codec.nodes import Node, offsets_of
 from lakestore.codec.times import TimeFormat
 from lakestore.errors import InvalidInputError
-from lakestore.gather import one
+from lakestore.parquet.gather import one
 
 _UTC = TimeFormat("T", True, ".", (0, 6), "+00:00")
 _LOCAL = TimeFormat("T", True, ".", (0, 6), "")

@@ -17,11 +17,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lakestore.codec import among, times
+from lakestore.codec import times
 from lakestore.codec.nodes import Mask, Node, offsets_of
 from lakestore.codec.numbers import EXACT
 from lakestore.codec.strings import is_unicode
 from lakestore.codec.text import JSON_TYPES, ForeignError, dump, in_json_types
+from lakestore.codec.times import among
 
 MAX_KEYS = 512
 """A struct of more keys is kept as JSON text: a Parquet footer costs about 100 bytes a column."""

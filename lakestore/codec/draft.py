@@ -10,12 +10,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from lakestore.beside import Beside
+from lakestore.background import Background
 from lakestore.codec import arrow, plan, render, text
 from lakestore.codec.given import Given, written
-from lakestore.codec.known import Profiles, choose
 from lakestore.codec.plan import Region
-from lakestore.codec.profile import Path, Profile
+from lakestore.codec.profiles.profile import Path, Profile
+from lakestore.codec.profiles.registry import Profiles, choose
 from lakestore.codec.strings import PLAIN, Escapes
 from lakestore.codec.style import COMPACT
 from lakestore.codec.text import LARGE, Hashed, dump
@@ -30,7 +30,7 @@ class Draft:
     share its work; `escapes`: what its writer escaped.
     """
 
-    source: Beside[Hashed]
+    source: Background[Hashed]
     where: str
     value: Any
     profile: Profile
@@ -102,7 +102,7 @@ def _with_tables(draft: Draft, tables: Mapping[str, Any]) -> Draft:
         # As text it takes three times as much, and more.
         draft.is_large |= table.nbytes >= LARGE // 3
     draft.regions += added
-    draft.source = Beside(partial(_with_rows, draft.text, bool(draft.value), added), apart=False)
+    draft.source = Background(partial(_with_rows, draft.text, bool(draft.value), added), apart=False)
     plan.name_apart(draft.regions)
     return draft
 
@@ -137,7 +137,7 @@ def exactly(draft: Draft) -> Draft:
 
 
 def _draft(source: Hashed, where: str, value: Any, profile: Profile, python: bool, *, exact: bool) -> Draft:
-    made = Beside(lambda: source, apart=False)
+    made = Background(lambda: source, apart=False)
     large = len(source.data) >= LARGE
     return Draft(made, where, value, profile, plan.regions(value, profile), python, exact, large)
 

@@ -15,13 +15,13 @@ from typing import Protocol
 import pyarrow as pa
 
 from lakestore import parquet
-from lakestore.beside import Beside
+from lakestore.background import Background
 from lakestore.codec import fit, style, text
 from lakestore.codec.draft import Draft, exactly
 from lakestore.codec.envelope import Envelope, StoredRegion
 from lakestore.codec.pack import Rows, begun
 from lakestore.codec.plan import Region
-from lakestore.codec.profile import Path
+from lakestore.codec.profiles.profile import Path
 from lakestore.codec.prove import Proof, Written, presume, prove, worse, written
 from lakestore.errors import ConflictError, CorruptFileError
 from lakestore.model import Fidelity, LakeTable, NewColumn, SqlType
@@ -86,7 +86,7 @@ class Encoded:
 
     parts: tuple[Part, ...]
     fidelity: Fidelity
-    sealed: Beside[bytes]
+    sealed: Background[bytes]
 
     @property
     def envelope(self) -> bytes:
@@ -253,7 +253,7 @@ def _proved(
 
 def _envelope(
     draft: Draft, placed: Sequence[Placed], texts: Sequence[Written], proofs: Sequence[Proof], strategy: str
-) -> tuple[Fidelity, Beside[bytes]]:
+) -> tuple[Fidelity, Background[bytes]]:
     """How exactly a document comes back, and the envelope with which it does."""
     blobs: list[bytes] = []
     stored: list[StoredRegion] = []
@@ -285,7 +285,7 @@ def _envelope(
     skeleton = b"".join([*pieces, draft.text[cursor:]])
     python = draft.python or text.has_long_integer(skeleton)
     envelope = Envelope(skeleton, tuple(stored), (draft.profile.name, draft.profile.version), python, tuple(blobs))
-    return fidelity, Beside(lambda: _sealed(envelope, draft.where), apart=draft.is_large)
+    return fidelity, Background(lambda: _sealed(envelope, draft.where), apart=draft.is_large)
 
 
 def _sealed(envelope: Envelope, where: str) -> bytes:

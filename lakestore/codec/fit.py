@@ -17,13 +17,14 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lakestore import encodings, parquet, said
-from lakestore.codec import among, near, numbers, render, times
+from lakestore import parquet
+from lakestore.codec import numbers, render, times, ulps
 from lakestore.codec.columnise import TooDeepError, split
 from lakestore.codec.nodes import Key, Node
 from lakestore.codec.strings import is_unicode
-from lakestore.codec.times import TimeFormat
+from lakestore.codec.times import TimeFormat, among
 from lakestore.model import ULPS, Column, LakeTable, NewColumn, SqlType
+from lakestore.parquet import encodings, key_values
 
 SIBLING = "#json"
 MAX_NEGATIVE_ZEROS = 0.02
@@ -192,7 +193,7 @@ class Fit:
         if natural == "NULL" or node.child.odd is not None:
             # A list keeps one column of elements: without a type, or with a sibling, its place would be lost.
             return None
-        element = self._find(column.field_id, said.ELEMENT, "element", natural)
+        element = self._find(column.field_id, key_values.ELEMENT, "element", natural)
         if element.type == "NULL":
             self.typed[element.field_id] = natural
         stored = self._store(node.child, element)
@@ -230,12 +231,12 @@ class Fit:
 
     def _beside_decimals(self, column: Column, array: pa.Array, values: numbers.Floats) -> Placed | None:
         """A column at the top as decimals, and the units beside them; None where that does not pay."""
-        found = near.parted(values) if column.parent is None else None
+        found = ulps.parted(values) if column.parent is None else None
         if found is None:
             return None
         decimals = decimals_of(found.whole, found.scale, array)
         units = pa.array(found.ulps, mask=numbers.nulls(array))
-        if not near.pays(array, decimals, units, found, (self.table.key, column.key)):
+        if not ulps.pays(array, decimals, units, found, (self.table.key, column.key)):
             return None
         sibling = self._find(None, column.key + ULPS, f"{column.name}__ulps", "BIGINT")
         return [(_field(column, decimals.type), decimals), (_field(sibling, pa.int64()), units)]
@@ -304,7 +305,7 @@ def _read_kind(meta: Meta, columns: Mapping[int, pa.Array], n: int, blobs: Seque
     elif kind == "float":
         array = doubles_of(array)
         if "u" in meta:
-            array = near.doubles(array, columns[meta["u"]])
+            array = ulps.doubles(array, columns[meta["u"]])
         if "d" in meta:
             node.digits = (meta["d"][0], meta["d"][1])
         if "q" in meta:

@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from lakestore import ties
-from lakestore.encodings import numbers_of
+from lakestore.parquet import ties
+from lakestore.parquet.encodings import numbers_of
 
 MIN_ROWS = 256
 MAX_GROUPS = 256

@@ -17,13 +17,14 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from lakestore import encodings, parquet, ties
-from lakestore.beside import Beside
+from lakestore import parquet
+from lakestore.background import Background
 from lakestore.codec import numbers
 from lakestore.codec.fit import decimal_array, doubles_of, members_of
 from lakestore.codec.order import MIN_ROWS, Order, groups, order_by, proposed, rising
-from lakestore.encodings import Choice
 from lakestore.model import POS_FIELD, LakeTable
+from lakestore.parquet import encodings, ties
+from lakestore.parquet.encodings import Choice
 
 Columns = Sequence[tuple[pa.Field, pa.Array]]
 """Physical columns with field ids, all of one length."""
@@ -82,7 +83,7 @@ def data_file(
 
 def begun(
     results: Sequence[Rows], table: LakeTable, used: Iterable[int], *, versions: Sequence[UUID] = ()
-) -> Beside[pa.Buffer]:
+) -> Background[pa.Buffer]:
     """As `data_file`; of a large file that is laid out as one before it, threads make the pages meanwhile."""
     counts = [rows.count for rows in results]
     columns: Columns = [
@@ -100,7 +101,7 @@ def begun(
         schema = pa.schema([field for field, _ in columns_])
         return pa.Table.from_arrays([array for _, array in columns_], schema=schema), in_footer
 
-    def written(made: pa.Table, told: bytes, choice: Choice, by: int | None) -> Beside[pa.Buffer]:
+    def written(made: pa.Table, told: bytes, choice: Choice, by: int | None) -> Background[pa.Buffer]:
         cut = parquet.row_groups(counts) if versions else ()
         named = list(zip(versions, counts, strict=True)) if versions else ()
         key = None if table.key == json.dumps(table.name) else table.key
@@ -140,7 +141,7 @@ def begun(
             _LAYOUTS[like] = _Layout(by, choice, len(data) / rows)
         return data
 
-    return Beside(finished, apart=False)
+    return Background(finished, apart=False)
 
 
 def _chosen(columns: Columns, counts: Sequence[int], places: Order | None, sample: int) -> tuple[int | None, Choice]:

@@ -13,7 +13,7 @@ import pyarrow as pa
 from lakestore.codec import records
 from lakestore.codec.columnise import TooDeepError
 from lakestore.codec.nodes import Key, Node
-from lakestore.codec.profile import ANY, MIN_KEYS, Path, Profile, TablePlan, Unit, find
+from lakestore.codec.profiles.profile import ANY, MIN_KEYS, Path, Profile, TablePlan, Unit, find
 from lakestore.codec.text import collector_off
 
 Form = Literal["objects", "arrays", "scalars", "columns", "keyed", "pairs", "keyed_columns"]

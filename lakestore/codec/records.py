@@ -12,7 +12,7 @@ import pyarrow as pa
 from lakestore.codec import times
 from lakestore.codec.columnise import MAX_KEYS, columnise, struct
 from lakestore.codec.nodes import Node, offsets_of
-from lakestore.codec.profile import MIN_KEYS
+from lakestore.codec.profiles.profile import MIN_KEYS
 
 MAX_WIDTH = 64
 """Places of an array that become columns; longer rows are kept as one list column."""

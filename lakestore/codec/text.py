@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from lakestore.beside import Beside
+from lakestore.background import Background
 from lakestore.codec.strings import is_unicode
 from lakestore.errors import InvalidInputError
 
@@ -38,7 +38,7 @@ class Hashed:
 
     def __init__(self, data: bytes) -> None:
         self.data = data
-        self._hash = Beside(lambda: sha256(data).hexdigest(), apart=len(data) >= LARGE)
+        self._hash = Background(lambda: sha256(data).hexdigest(), apart=len(data) >= LARGE)
 
     @property
     def sha256(self) -> str:

@@ -15,7 +15,7 @@ from lakestore import layout, record
 from lakestore.catalog.commits import dead_rows
 from lakestore.catalog.rebuild import Held
 from lakestore.codec.envelope import Envelope
-from lakestore.codec.known import known
+from lakestore.codec.profiles.registry import known
 from lakestore.errors import AlreadyExistsError, CorruptFileError
 from lakestore.lake import Parts
 from lakestore.maintenance import facts

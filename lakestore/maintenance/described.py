@@ -15,8 +15,8 @@ from lakestore import layout, parquet, record
 from lakestore.catalog.rebuild import Held
 from lakestore.codec import decode, text
 from lakestore.codec.envelope import Envelope, StoredRegion
-from lakestore.codec.known import Profiles
-from lakestore.codec.profile import ANY, Path, Profile
+from lakestore.codec.profiles.profile import ANY, Path, Profile
+from lakestore.codec.profiles.registry import Profiles
 from lakestore.errors import CorruptFileError, LakestoreError
 from lakestore.files import Files
 from lakestore.identity import searchable

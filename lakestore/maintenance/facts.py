@@ -14,11 +14,12 @@ from uuid import UUID
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lakestore import layout, parquet, record, said
+from lakestore import layout, parquet, record
 from lakestore.errors import CorruptFileError
 from lakestore.files import Files
 from lakestore.maintenance.unknown import pages
 from lakestore.model import LakeTable, NewFile
+from lakestore.parquet import key_values
 
 _AHEAD: Final = 256
 """Files that are read ahead."""
@@ -87,8 +88,8 @@ def read(files: Files, name: str, *, runs: Callable[[UUID], bool] = lambda _: Fa
         with pq.ParquetFile(pa.BufferReader(data)) as file:
             rows, metadata = file.metadata.num_rows, file.metadata.metadata
             schema = file.schema_arrow if table != layout.RESULTS else None
-        told = None if schema is None else said.columns(schema, metadata)
-        versions = said.versions(metadata)
+        told = None if schema is None else key_values.columns(schema, metadata)
+        versions = key_values.versions(metadata)
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as exc:
         raise CorruptFileError(f"data file {where} is not readable Parquet: {exc}") from exc
     new = NewFile(table, name, strategy, day, rows, len(data), sha256(data).digest())

@@ -12,13 +12,14 @@ from uuid import UUID
 
 import pyarrow as pa
 
-from lakestore import layout, parquet, record, said
+from lakestore import layout, parquet, record
 from lakestore.catalog.compaction import Exchange, Living, LivingRows, OldFile
 from lakestore.codec import decode, pack
 from lakestore.codec.envelope import Envelope, StoredRegion
 from lakestore.errors import ConflictError, CorruptFileError
 from lakestore.lake import Parts
 from lakestore.model import POS_FIELD, TASK_ID_FIELD, NewFile
+from lakestore.parquet import key_values
 
 _KEPT: Final = 64
 """Files that are kept in memory while documents are rebuilt: those of one result mostly stand in the same few."""
@@ -169,7 +170,7 @@ class Merging:
         data = self._parts.files.read(path)
         self._parts.files.compare(path, data, digest)
         table = parquet.table_of(data, path)
-        told = said.columns(table.schema, parquet.footer_of(data))
+        told = key_values.columns(table.schema, parquet.footer_of(data))
         return table, {column.field_id for column in told[1]} if told else set()
 
 

@@ -20,7 +20,7 @@ from lakestore.catalog.commits import Holding
 from lakestore.catalog.gathered import Gathered
 from lakestore.catalog.rebuild import Gone, Held
 from lakestore.codec.envelope import Envelope
-from lakestore.codec.known import known
+from lakestore.codec.profiles.registry import known
 from lakestore.errors import CorruptFileError, StorageError
 from lakestore.lake import Lake, Parts
 from lakestore.maintenance import facts, schema_file

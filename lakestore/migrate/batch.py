@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from lakestore import home, inspection, layout
 from lakestore.batch import Outcome, save_many
 from lakestore.catalog.ledger import Finished, Known, Ledger
-from lakestore.codec import known as profiles
+from lakestore.codec.profiles import registry as profiles
 from lakestore.errors import AlreadyExistsError, InvalidInputError, LakestoreError, NotFoundError
 from lakestore.lake import Lake
 from lakestore.migrate.find import Found

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from lakestore import layout
 from lakestore.catalog.ledger import Finished
-from lakestore.codec import known as profiles
+from lakestore.codec.profiles import registry as profiles
 from lakestore.errors import LakestoreError
 from lakestore.lake import Lake
 from lakestore.migrate.batch import Job, taken

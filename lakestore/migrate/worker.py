@@ -9,7 +9,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from lakestore import beside
+from lakestore import background
 from lakestore.errors import LakestoreError
 from lakestore.lake import Lake
 from lakestore.migrate.batch import Batch
@@ -38,7 +38,7 @@ def main(pipe: Connection[Any, Any]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     without_pandas()
     keep_memory()
-    beside.alone()
+    background.alone()
     # A parent that is gone closes the pipe; its claims are free then, and nobody waits for an answer.
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):
         setup = pipe.recv()

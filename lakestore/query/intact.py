@@ -9,7 +9,7 @@ import duckdb
 
 from lakestore.errors import CorruptFileError
 from lakestore.model import LiveFile
-from lakestore.seal import is_intact
+from lakestore.parquet.seal import is_intact
 
 FOOTERS = 1_000
 """Files of one statement up to which their footers are compared, for 10 µs each; beyond, their sizes alone."""

@@ -9,9 +9,9 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from lakestore.catalog.late import LateTable
+from lakestore.catalog.lazy import LazyTable
 from lakestore.catalog.snapshot import RESULTS_SCHEMA, Snapshot
-from lakestore.codec import by_symbol, stats
+from lakestore.codec.statistics import by_symbol, stats
 from lakestore.errors import QueryError
 from lakestore.layout import BY_SYMBOL, FROM_CATALOG, RESULTS, RUN_STATS
 from lakestore.model import LakeTable, LiveFile
@@ -217,11 +217,11 @@ def _create(
     for name, schema in _FROM_CATALOG.items():
         if names is None or name in names:
             table = held[name]
-            if late and isinstance(table, LateTable):
+            if late and isinstance(table, LazyTable):
                 con.from_arrow(table).create_view(name)
             else:
                 # What is only listed was not asked for.
-                given = table.table() if isinstance(table, LateTable) else table
+                given = table.table() if isinstance(table, LazyTable) else table
                 _copy(con, name, schema.empty_table() if given is None else given)
 
 

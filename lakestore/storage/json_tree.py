@@ -17,7 +17,7 @@ from uuid import UUID
 from lakestore import layout
 from lakestore.catalog.reads import check_limit
 from lakestore.codec import text
-from lakestore.codec.known import Profiles, choose, shipped
+from lakestore.codec.profiles.registry import Profiles, choose, shipped
 from lakestore.config import DEFAULT_PATTERN
 from lakestore.errors import (
     AlreadyExistsError,

@@ -12,7 +12,7 @@ import zlib
 from typing import Any
 
 from lakestore.codec import decode
-from lakestore.codec.known import shipped
+from lakestore.codec.profiles.registry import shipped
 from lakestore.errors import ConflictError, InvalidInputError
 from tests.schemas import MemorySchema, Stored, store
 

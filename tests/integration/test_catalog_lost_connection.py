@@ -20,7 +20,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from lakestore.catalog import Catalog, connect, decided
+from lakestore.catalog import Catalog, connect, transactions
 from lakestore.catalog.connect import Connections
 from lakestore.errors import CatalogError, CommitUnknownError
 from lakestore.model import FIRST_FIELD_ID, NewColumn
@@ -166,7 +166,7 @@ def test_a_commit_that_did_not_arrive_twice_is_known_to_have_failed(
 def test_a_commit_is_unknown_if_nobody_can_be_asked(
     proxy: Proxy, lined: Catalog, make_save: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(decided, "RESOLVE_SECONDS", 1.0)
+    monkeypatch.setattr(transactions, "RESOLVE_SECONDS", 1.0)
     save = make_save("a")
 
     def cut_for_good(client: socket.socket, server: socket.socket, data: bytes) -> None:

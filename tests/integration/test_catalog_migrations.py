@@ -14,7 +14,7 @@ from psycopg.types.json import Jsonb
 
 from lakestore import Item, Lake, maintenance
 from lakestore.catalog import sql
-from lakestore.codec import by_symbol, stats, sums
+from lakestore.codec.statistics import by_symbol, stats, sums
 from tests import older_stats
 
 TABLES = ("files", "shared_rows", "dead_rows", "backtest_results", "deleted_results", "run_stats")

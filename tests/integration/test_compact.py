@@ -17,11 +17,12 @@ import pyarrow.parquet as pq
 import pytest
 
 import lakestore
-from lakestore import Item, Lake, parquet, said
+from lakestore import Item, Lake, parquet
 from lakestore.catalog.compaction import Compaction
 from lakestore.codec import decode
 from lakestore.errors import CatalogError, InvalidInputError
 from lakestore.maintenance import compact, rebuild, restore, sync, vacuum, verify
+from lakestore.parquet import key_values
 from tests.answers import Answers, answers
 
 ZERO = timedelta()
@@ -217,7 +218,7 @@ def test_compaction_that_is_always_late_leaves_everything_as_it_is(lake: Lake, m
     monkeypatch.setattr(Compaction, "exchange", late)
     assert ["others kept changing" in str(each.problem) for each in compact(lake)] == [True]
     assert all(
-        said.VERSIONS_KEY not in (pq.read_metadata(path).metadata or {}) for path in lake.root.rglob("*.parquet")
+        key_values.VERSIONS_KEY not in (pq.read_metadata(path).metadata or {}) for path in lake.root.rglob("*.parquet")
     )
 
 

@@ -13,7 +13,7 @@ import lakestore
 from lakestore import DualResultStorage, JsonResultStorage, Lake, LakeResultStorage, ResultManager
 from lakestore.cli.app import run as lakestore_cli
 from lakestore.storage import Journal, exporting
-from lakestore.storage.standing import Standing, standing
+from lakestore.storage.cutover import Standing, standing
 from lakestore.testing import START, run
 from tests.databases import NOWHERE
 

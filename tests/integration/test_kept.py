@@ -11,7 +11,7 @@ import pytest
 
 import lakestore
 from lakestore import Lake
-from lakestore.catalog import recent, snapshot
+from lakestore.catalog import snapshot, snapshot_cache
 from lakestore.catalog.bounds import Bounds
 from lakestore.catalog.snapshot import Wanted
 from lakestore.errors import CorruptFileError
@@ -102,7 +102,7 @@ def test_a_name_that_is_not_there_does_not_change_what_is_kept(lake: Lake) -> No
 
 def test_large_snapshots_and_those_without_version_are_not_kept(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     catalog = lake.parts().catalog
-    monkeypatch.setattr(recent, "_BYTES", 10)
+    monkeypatch.setattr(snapshot_cache, "_BYTES", 10)
     assert catalog.snapshot(Wanted()) is not catalog.snapshot(Wanted())
     monkeypatch.undo()
     monkeypatch.setattr(snapshot, "_only", lambda cursor: None)

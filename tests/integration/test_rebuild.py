@@ -19,7 +19,7 @@ from psycopg.conninfo import conninfo_to_dict
 import lakestore
 from lakestore import Item, Lake, tombstones
 from lakestore.catalog.rebuild import Rebuild
-from lakestore.codec import by_symbol
+from lakestore.codec.statistics import by_symbol
 from lakestore.errors import CatalogError, ConflictError, NotFoundError
 from lakestore.maintenance import compact, rebuild, restore, vacuum, verify, versions
 from tests.answers import answers

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from lakestore import Item, Lake, maintenance, record
 from lakestore.bench import generate
-from lakestore.codec import by_symbol
+from lakestore.codec.statistics import by_symbol
 from lakestore.layout import RESULTS
 from lakestore.parquet import from_buffer
 

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lakestore.codec import decode, plan, values
-from lakestore.codec.declared import parse
+from lakestore.codec.profiles.declaration import parse
 from tests.schemas import MemorySchema, store
 from tests.strategies import KEY_EDGES, STRING_EDGES, records
 

@@ -10,8 +10,9 @@ import pyarrow as pa
 import pytest
 
 from lakestore import parquet
-from lakestore.codec import by_symbol, fit, stats
+from lakestore.codec import fit
 from lakestore.codec.pack import Rows
+from lakestore.codec.statistics import by_symbol, stats
 from lakestore.model import Column, LakeTable, RunStats
 
 SYMBOLS = ["b", "ä/ö", "b", "", "b"]

@@ -12,9 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lakestore import encodings, parquet
-from lakestore.delta import packed
-from lakestore.encodings import Choice
+from lakestore import parquet
+from lakestore.parquet import encodings
+from lakestore.parquet.delta import packed
+from lakestore.parquet.encodings import Choice
 
 _RANDOM = np.random.default_rng(5)
 _GRID = np.cumsum(_RANDOM.integers(0, 40, 10_000)) * 300_000

@@ -15,8 +15,9 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
-from lakestore import delta, parquet, thrift
-from lakestore.footer import trimmed
+from lakestore import parquet
+from lakestore.parquet import delta, thrift
+from lakestore.parquet.footer import trimmed
 
 _START = datetime(2026, 1, 1, tzinfo=UTC)
 _TIMES = [_START + timedelta(minutes=(place * place) % 977) for place in range(500)]

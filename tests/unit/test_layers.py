@@ -26,21 +26,22 @@ LAYERS = (
     ("inspection", "batch", "loading"),
     ("result", "saving", "doctor"),
     ("record", "stamp"),
-    ("kept",),
+    ("packed_record",),
     ("identity", "source"),
     ("query",),
     ("catalog",),
     ("codec",),
     ("parquet",),
-    ("encodings",),
-    ("footer", "gather", "said", "seal", "single"),
-    ("delta", "ties"),
-    ("thrift",),
-    ("varint",),
+    ("parquet.data_file",),
+    ("parquet.encodings",),
+    ("parquet.footer", "parquet.gather", "parquet.key_values", "parquet.one_row", "parquet.seal"),
+    ("parquet.delta", "parquet.ties"),
+    ("parquet.thrift",),
+    ("parquet.varint",),
     ("tombstones", "home"),
     ("files", "process"),
     ("layout",),
-    ("beside",),
+    ("background",),
     ("config", "compression"),
     ("model",),
     ("errors",),
@@ -52,8 +53,9 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 
 def unit_of(dotted: str) -> str:
-    """The unit a module belongs to: `lakestore.codec.nodes` → `codec`."""
-    return [*dotted.split("."), ""][1]
+    """The unit a module belongs to: `lakestore.codec.nodes` → `codec`, `lakestore.parquet.ties` → `parquet.ties`."""
+    _, first, second, *_ = [*dotted.split("."), "", ""]
+    return f"{first}.{second}" if f"{first}.{second}" in LEVEL else first
 
 
 def dotted_name(path: Path) -> str:
@@ -70,16 +72,16 @@ def imports(path: Path) -> Iterator[tuple[int, str]]:
         elif isinstance(node, ast.ImportFrom):
             base = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
             module = ".".join(filter(None, [base, node.module]))
-            names = [module] if module != "lakestore" else [submodule(alias.name) for alias in node.names]
+            names = [submodule(module, alias.name) for alias in node.names]
         else:
             continue
         yield from ((node.lineno, name) for name in names if name.split(".")[0] == "lakestore")
 
 
-def submodule(name: str) -> str:
-    """`from lakestore import name`: a module of that name, or what `lakestore/__init__.py` gives."""
-    there = (PACKAGE / name).is_dir() or (PACKAGE / f"{name}.py").is_file()
-    return f"lakestore.{name}" if there else "lakestore"
+def submodule(package: str, name: str) -> str:
+    """`from package import name`: a module of that name, or what the package's own `__init__.py` gives."""
+    path = PACKAGE.joinpath(*package.split(".")[1:], name)
+    return f"{package}.{name}" if path.is_dir() or path.with_suffix(".py").is_file() else package
 
 
 @pytest.mark.parametrize("path", MODULES, ids=dotted_name)

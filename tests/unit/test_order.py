@@ -12,10 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lakestore import parquet, said
+from lakestore import parquet
 from lakestore.codec import pack
 from lakestore.codec.order import order_by, proposed
 from lakestore.model import Column, LakeTable
+from lakestore.parquet import key_values
 from tests.schemas import MemorySchema, Stored, serialised, store
 
 
@@ -107,7 +108,7 @@ def test_of_one_short_result_the_footer_says_it() -> None:
     source = serialised({"rows": rows})
     stored = store(source, MemorySchema())
     assert "_pos" not in file_of(stored).column_names
-    told = said.said(parquet.footer_of(stored.encoded.parts[0].data))
+    told = key_values.read(parquet.footer_of(stored.encoded.parts[0].data))
     assert told is not None and len(told.told) == 1_000 // 8
     assert stored.text() == source
 
@@ -119,7 +120,7 @@ def test_a_part_of_a_shared_file_has_its_rows_in_the_documents_order_too() -> No
     table = parts[-1].lake
     held = [pack.Rows(str(place), part.held.count, part.held.columns) for place, part in enumerate(parts)]
     shared = pack.data_file(held, table, parts[0].used)
-    assert parquet.footer_of(shared)[said.FOOTER_KEY].endswith(b",16]")
+    assert parquet.footer_of(shared)[key_values.FOOTER_KEY].endswith(b",16]")
     numbers = next(column.field_id for column in table.columns if column.name == "t")
     first = 0
     for rows in documents:

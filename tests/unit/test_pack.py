@@ -9,9 +9,10 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from lakestore import encodings, parquet
+from lakestore import parquet
 from lakestore.codec import pack
 from lakestore.model import Column, LakeTable
+from lakestore.parquet import encodings
 
 _TABLE = LakeTable("trades", '"trades"', (Column(16, None, '"n"', "n", "BIGINT"),))
 

@@ -8,11 +8,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lakestore import encodings, parquet, said
+from lakestore import parquet
 from lakestore.codec import encode
 from lakestore.codec.draft import read
 from lakestore.errors import CorruptFileError
 from lakestore.model import Column, LakeTable
+from lakestore.parquet import encodings, key_values
 from tests.schemas import MemorySchema, serialised, store
 
 
@@ -28,7 +29,7 @@ def test_a_footer_and_its_schema_say_all_of_the_columns_that_the_result_touched(
     found = pq.read_schema(pa.BufferReader(part.data))
     metadata = pq.read_metadata(pa.BufferReader(part.data)).metadata
     (table,) = schema.tables.values()
-    assert said.columns(found, metadata) == ('"Signals"', table.columns)
+    assert key_values.columns(found, metadata) == ('"Signals"', table.columns)
     assert table == LakeTable("signals", '"Signals"', table.columns)
 
 
@@ -55,14 +56,14 @@ def test_a_footer_as_it_was_written_before_says_the_same() -> None:
             [19, None, '"Gone"', "gone__2", "DOUBLE"],
         ],
     }
-    for told in (metadata, {said.OLDER_KEY: json.dumps(older).encode()}):
-        assert said.columns(table.schema, told) == (json.dumps("é"), columns), told
+    for told in (metadata, {key_values.OLDER_KEY: json.dumps(older).encode()}):
+        assert key_values.columns(table.schema, told) == (json.dumps("é"), columns), told
         moved = table.replace_schema_metadata(told)
         assert parquet.columns_of(moved)[16].to_pylist() == [1]
 
 
 def test_a_file_of_somebody_else_has_no_such_footer() -> None:
-    assert said.columns(pa.schema([("a", pa.int64())]), {b"pandas": b"{}"}) is None
+    assert key_values.columns(pa.schema([("a", pa.int64())]), {b"pandas": b"{}"}) is None
 
 
 def test_rows_are_read_from_the_row_groups_that_hold_them(monkeypatch: pytest.MonkeyPatch) -> None:

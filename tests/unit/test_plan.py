@@ -16,9 +16,9 @@ import pyarrow as pa
 import pytest
 
 from lakestore.codec import decode, plan, render
-from lakestore.codec.declared import parse
-from lakestore.codec.known import shipped
-from lakestore.codec.profile import Profile
+from lakestore.codec.profiles.declaration import parse
+from lakestore.codec.profiles.profile import Profile
+from lakestore.codec.profiles.registry import shipped
 from lakestore.model import NewColumn
 from tests.schemas import MemorySchema, Stored, store
 

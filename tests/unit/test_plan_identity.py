@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from lakestore.codec import plan
-from lakestore.codec.known import shipped
+from lakestore.codec.profiles.registry import shipped
 
 GENERIC = shipped()["generic"]
 DAYS = [f"2024-01-{day:02}" for day in range(1, 11)]

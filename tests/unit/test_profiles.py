@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from lakestore.codec.declared import parse
-from lakestore.codec.known import choose, known, named, shipped
-from lakestore.codec.profile import Marks, TablePlan
+from lakestore.codec.profiles.declaration import parse
+from lakestore.codec.profiles.profile import Marks, TablePlan
+from lakestore.codec.profiles.registry import choose, known, named, shipped
 from lakestore.errors import InvalidInputError, NotFoundError
 from lakestore.inspection import inspect
 

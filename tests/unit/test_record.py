@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lakestore import kept, parquet, record
+from lakestore import packed_record, parquet, record
 from lakestore.errors import CorruptFileError
 from lakestore.model import Fidelity, ResultInfo, RunStats
 
@@ -71,18 +71,18 @@ def test_a_row_alone_says_what_it_says_among_others(full: bool, status: str) -> 
 
 def test_a_record_that_is_cut_off_or_changed_is_damage() -> None:
     row = _row(full=True)
-    whole = kept.packed(row.record, b"")
-    assert kept.unpacked(whole, "it") == (row.record, b"")
+    whole = packed_record.packed(row.record, b"")
+    assert packed_record.unpacked(whole, "it") == (row.record, b"")
     for end in range(len(whole)):
         with pytest.raises(CorruptFileError, match="the record of a result in it is damaged"):
-            kept.unpacked(whole[:end], "it")
+            packed_record.unpacked(whole[:end], "it")
     for head in (b"[]", b"1", b'{"sha256":-1}', b'{"sha256":"x"}', b'{"stats":[]}', b'{"write_id":3}', b"{"):
-        frame = kept.zstd.compress(head)[4:]
+        frame = packed_record.zstd.compress(head)[4:]
         for begin in (b"", b"\0"):
             with pytest.raises(CorruptFileError, match="is damaged"):
-                kept.unpacked(begin + bytes([len(frame)]) + frame + b"abc", "it")
+                packed_record.unpacked(begin + bytes([len(frame)]) + frame + b"abc", "it")
     told = {"profile": "generic", "fidelity": ["style", 0], "key of a later version": b64encode(b"x").decode()}
-    assert kept.unpacked(kept.packed(told, b"e"), "it") == (told, b"e")
+    assert packed_record.unpacked(packed_record.packed(told, b"e"), "it") == (told, b"e")
 
 
 @pytest.mark.parametrize("size", [1, 100, 70_000])

@@ -14,9 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lakestore import parquet
-from lakestore.codec import amounts, amounts_older, fit, stats, sums
-from lakestore.codec.amounts import Whole
+from lakestore.codec import fit
 from lakestore.codec.pack import Rows
+from lakestore.codec.statistics import packing, packing_older, stats, sums
+from lakestore.codec.statistics.packing import Whole
 from lakestore.model import FIRST_FIELD_ID, Column, LakeTable
 from tests.older_stats import first_form, second_form
 
@@ -33,7 +34,7 @@ def _packed(names: list[str]) -> tuple[bytes, dict[int, str]]:
     table = LakeTable("t", '"t"', tuple(Column(16 + i, None, f'"{n}"', n, "DOUBLE") for i, n in enumerate(names)))
     columns = [(parquet.field(n, _COLUMNS[n].type, 16 + i), _COLUMNS[n]) for i, n in enumerate(names)]
     whole = stats.of([(table, Rows("a", 3, columns))])
-    return amounts.packed(whole, {}), {16 + i: n for i, n in enumerate(names)}
+    return packing.packed(whole, {}), {16 + i: n for i, n in enumerate(names)}
 
 
 def _unpacked(packed: list[bytes], names: dict[int, str]) -> list[tuple[object, ...]]:
@@ -65,18 +66,18 @@ _EXACT = 2**53 - 1
 
 
 @st.composite
-def _column(draw: st.DrawFn, field_id: int, rows: int) -> amounts.Column:
+def _column(draw: st.DrawFn, field_id: int, rows: int) -> packing.Column:
     nulls = draw(st.integers(0, rows))
     if draw(st.booleans()):
-        return amounts.Column(field_id, nulls, sums.DOUBLES, *draw(st.tuples(*[st.floats()] * 3)))
+        return packing.Column(field_id, nulls, sums.DOUBLES, *draw(st.tuples(*[st.floats()] * 3)))
     least = draw(st.integers(-_EXACT, _EXACT))
     greatest = draw(st.integers(least, _EXACT))
     low, high = ((rows - nulls) * each for each in (least, greatest))
     # A sum that is no exact double makes doubles of all three.
     if low > _EXACT or high < -_EXACT:
-        return amounts.Column(field_id, nulls, sums.DOUBLES, float(least), float(greatest), float(low))
+        return packing.Column(field_id, nulls, sums.DOUBLES, float(least), float(greatest), float(low))
     total = draw(st.integers(max(low, -_EXACT), min(high, _EXACT)))
-    return amounts.Column(field_id, nulls, draw(st.integers(0, 18)), least, greatest, total)
+    return packing.Column(field_id, nulls, draw(st.integers(0, 18)), least, greatest, total)
 
 
 @st.composite
@@ -91,7 +92,7 @@ def _result(draw: st.DrawFn) -> tuple[dict[str, Whole], dict[str, int]]:
 
 
 def _expected(results: Sequence[tuple[dict[str, Whole], dict[str, int]]]) -> list[Any]:
-    def bits(column: amounts.Column) -> list[int]:
+    def bits(column: packing.Column) -> list[int]:
         if column.scale == sums.DOUBLES:
             return [struct.unpack("<q", struct.pack("<d", value))[0] for value in column[3:]]
         return [int(value) for value in column[3:]]
@@ -111,7 +112,7 @@ def test_every_column_of_every_result_comes_back(results: Any, wanted: set[int])
         ({n: w for n, w in tables.items() if not any(_shares(w, v) for m, v in tables.items() if m < n)}, symbols)
         for tables, symbols in results
     ]
-    packed = [amounts.packed(tables, symbols) for tables, symbols in results]
+    packed = [packing.packed(tables, symbols) for tables, symbols in results]
     blobs, lengths = b"".join(packed), list(map(len, packed))
     found = list(zip(*map(np.ndarray.tolist, stats.read(blobs, lengths)), strict=True))
     assert found == _expected(results)
@@ -127,8 +128,8 @@ def test_rows_of_the_older_forms_stand_among_those_of_the_present_one() -> None:
     new, names = _packed(["prices", "whole"])
     first = first_form(5, (16, 1, 0.5, 1.5, 2.25), (17, 5, math.nan, math.nan, math.nan))
     second = second_form(7, (17, 0, 2, -150, 250, 100), (16, 2, sums.DOUBLES, -0.0, 1e300, math.inf))
-    one = amounts_older.together({"b": first, "a": second}, {"a": b"\3 symbols"})
-    two = amounts_older.together({"t": first_form(9), "u": second_form(4)}, {})
+    one = packing_older.together({"b": first, "a": second}, {"a": b"\3 symbols"})
+    two = packing_older.together({"t": first_form(9), "u": second_form(4)}, {})
     found = _unpacked([one, new, b"", two, new], names)
     assert found[:4] == [
         ("0", "whole", 7, 0, -1.5, 2.5, 1.0, 3),

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lakestore.codec import fit, sums
+from lakestore.codec import fit
+from lakestore.codec.statistics import sums
 
 doubles = st.one_of(
     st.floats(allow_nan=False, allow_infinity=False),

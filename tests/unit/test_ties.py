@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lakestore import ties
+from lakestore.parquet import ties
 
 
 @pytest.mark.parametrize("rows", [0, 1, 2, 7, 500, 5_000])

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pyarrow as pa
 
 
-class LateTable:
+class LazyTable:
     """An Arrow table of a known schema; whatever takes an Arrow stream takes this, as often as it likes.
 
     Attributes:

@@ -33,7 +33,7 @@ _lock = threading.Lock()
 _inherited: list[object] = []
 
 
-class Beside(Generic[T]):
+class Background(Generic[T]):
     """Work that is done once, by a thread or by the first who wants its result."""
 
     def __init__(self, work: Callable[[], T], *, apart: bool = True) -> None:
@@ -124,7 +124,7 @@ def _submit(work: Callable[[], None]) -> None:
 
 def _started() -> ThreadPoolExecutor:
     """A pool with all of its threads: left to itself it takes one that is at work for an idle one."""
-    pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="lakestore-beside")
+    pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="lakestore-background")
     together = threading.Barrier(_THREADS)
     try:
         for _ in range(_THREADS):

@@ -14,8 +14,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from lakestore import thrift
-from lakestore.thrift import Struct
+from lakestore.parquet import thrift
+from lakestore.parquet.thrift import Struct
 
 Pages = Callable[[int, int, int], tuple[bytes, int] | None]
 """A data page's values in another form of its encoding, compressed, and their bytes before that, given the encoding,

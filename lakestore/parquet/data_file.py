@@ -14,15 +14,25 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lakestore import said, ties
-from lakestore.beside import Beside
-from lakestore.encodings import MOST, WRITTEN, Choice, choose, levels_of, numbers_of, options_of, pages, thorough
+from lakestore.background import Background
 from lakestore.errors import CorruptFileError
-from lakestore.footer import Repacked, trimmed
-from lakestore.gather import in_order, inverse, one, taken
 from lakestore.model import POS_FIELD, TASK_ID_FIELD, Column
-from lakestore.said import field_id as field_id
-from lakestore.seal import sealed
+from lakestore.parquet import key_values, ties
+from lakestore.parquet.encodings import (
+    MOST,
+    WRITTEN,
+    Choice,
+    choose,
+    levels_of,
+    numbers_of,
+    options_of,
+    pages,
+    thorough,
+)
+from lakestore.parquet.footer import Repacked, trimmed
+from lakestore.parquet.gather import in_order, inverse, one, taken
+from lakestore.parquet.key_values import field_id
+from lakestore.parquet.seal import sealed
 
 ROW_GROUP = 122_880
 """Rows of a row group: what DuckDB scans as one."""
@@ -68,7 +78,7 @@ def begun(
     groups: Sequence[int] = (),
     order: int | None = None,
     told: bytes = b"",
-) -> Beside[pa.Buffer]:
+) -> Background[pa.Buffer]:
     """A data file's bytes, `table` with the encodings that fit its columns; of a large one, threads make the pages.
 
     Args:
@@ -95,11 +105,11 @@ def begun(
     if len(groups) > 1:
         # A dictionary given would be written whole in each row group.
         table = _plain_task_ids(table)
-    texts = {said.FOOTER_KEY: said.of_columns(table.schema, columns, key, order, told)} if key != "" else {}
+    texts = {key_values.FOOTER_KEY: key_values.of_columns(table.schema, columns, key, order, told)} if key != "" else {}
     if versions or groups:
-        texts[said.VERSIONS_KEY] = said.of_versions(versions)
-    pages = Beside(lambda: _written(table, options, texts, groups), apart=_MANY <= rows <= ROW_GROUP and not groups)
-    return Beside(lambda: sealed(trimmed(pages.result(), statistics=statistics, repacked=again)), apart=False)
+        texts[key_values.VERSIONS_KEY] = key_values.of_versions(versions)
+    pages = Background(lambda: _written(table, options, texts, groups), apart=_MANY <= rows <= ROW_GROUP and not groups)
+    return Background(lambda: sealed(trimmed(pages.result(), statistics=statistics, repacked=again)), apart=False)
 
 
 def to_buffer(table: pa.Table, *, choice: Choice | None = None, groups: Sequence[int] = ()) -> pa.Buffer:
@@ -160,7 +170,7 @@ def read_part(path: str, first_row: int, rows: int) -> dict[int, pa.Array] | Non
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
             total = file.metadata.num_rows
-            if said.VERSIONS_KEY not in (file.metadata.metadata or {}) or rows == total:
+            if key_values.VERSIONS_KEY not in (file.metadata.metadata or {}) or rows == total:
                 return None
             table = _span(file, first_row, rows)
             table.validate(full=False)
@@ -274,7 +284,7 @@ def _back(
 
 def _order(metadata: Mapping[bytes, bytes] | None) -> tuple[int, bytes] | None:
     """The column that goes up in the document, and what tells apart the rows of one value."""
-    found = said.said(metadata)
+    found = key_values.read(metadata)
     return None if found is None or found.order is None else (found.order, found.told)
 
 
@@ -288,7 +298,7 @@ def cut(data: Any, where: str, first_row: int, rows: int) -> pa.Buffer:
         with pq.ParquetFile(pa.BufferReader(data)) as file:
             if first_row == 0 and rows == file.metadata.num_rows:
                 return pa.py_buffer(data)
-            told = said.columns(file.schema_arrow, file.metadata.metadata)
+            told = key_values.columns(file.schema_arrow, file.metadata.metadata)
             order = _order(file.metadata.metadata)
             table = _span(file, first_row, rows)
     except (pa.ArrowException, OSError, ValueError) as exc:

@@ -19,11 +19,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lakestore.codec import amounts, bits, pack, stats, sums
-from lakestore.codec.amounts import Amounts, Column, Whole
-from lakestore.codec.bits import Words
+from lakestore.codec import pack
 from lakestore.codec.numbers import Ints
-from lakestore.codec.sums import Numbers
+from lakestore.codec.statistics import bits, packing, stats, sums
+from lakestore.codec.statistics.bits import Words
+from lakestore.codec.statistics.packing import Amounts, Column, Whole
+from lakestore.codec.statistics.sums import Numbers
 from lakestore.model import LakeTable, RunStats
 
 MOST: Final = 64
@@ -56,7 +57,7 @@ def made(parts: Iterable[stats.Part], stored: int) -> RunStats:
     """
     parts = list(parts)
     whole = stats.of(parts)
-    packed = amounts.packed(whole, {})
+    packed = packing.packed(whole, {})
     # How many symbols there are takes 7 bits of a table then.
     room = int(SHARE * stored) // _COPIES - len(packed) - len(whole)
     found = [
@@ -69,7 +70,7 @@ def made(parts: Iterable[stats.Part], stored: int) -> RunStats:
         room -= size
         if room >= 0:
             kept[name] = data
-    return RunStats(amounts.packed(whole, {name: data[0] for name, data in kept.items()}) if kept else packed, kept)
+    return RunStats(packing.packed(whole, {name: data[0] for name, data in kept.items()}) if kept else packed, kept)
 
 
 def _packed(table: LakeTable, parts: Sequence[pack.Rows], whole: Whole, room: int) -> bytes | None:

@@ -8,8 +8,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from lakestore.codec.declared import parse
-from lakestore.codec.profile import GENERIC, SHIPPED, Profile
+from lakestore.codec.profiles.declaration import parse
+from lakestore.codec.profiles.profile import GENERIC, SHIPPED, Profile
 from lakestore.errors import InvalidInputError, NotFoundError, StorageError
 
 Profiles = Mapping[str, Profile]
@@ -19,7 +19,7 @@ Profiles = Mapping[str, Profile]
 @cache
 def shipped() -> Profiles:
     """The profiles that come with lakestore."""
-    folder = resources.files("lakestore.codec") / "profiles"
+    folder = resources.files("lakestore.codec.profiles")
     files = [file for file in folder.iterdir() if file.name.endswith(".toml")]
     return _in_order(parse(file.read_text("utf-8"), file.name, origin=SHIPPED) for file in files)
 

@@ -11,30 +11,30 @@ from pathlib import Path
 
 import pytest
 
-from lakestore import beside
-from lakestore.beside import Beside
+from lakestore import background
+from lakestore.background import Background
 
-pytestmark = pytest.mark.skipif(not beside._THREADS, reason="on one core nothing is done beside anything")
+pytestmark = pytest.mark.skipif(not background._THREADS, reason="on one core nothing is done beside anything")
 
 
 @pytest.fixture(autouse=True)
 def free(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine that has nothing else to do."""
-    monkeypatch.setattr(beside, "_is_core_free", lambda: True)
+    monkeypatch.setattr(background, "_is_core_free", lambda: True)
 
 
 def test_a_thread_does_it_while_the_caller_goes_on() -> None:
     done = threading.Event()
-    work = Beside(lambda: (done.set(), threading.current_thread().name)[1])
+    work = Background(lambda: (done.set(), threading.current_thread().name)[1])
     assert done.wait(10)
-    assert work.result().startswith("lakestore-beside")
+    assert work.result().startswith("lakestore-background")
 
 
 def test_it_is_done_once_however_often_it_is_asked_for() -> None:
     calls: list[int] = []
     for apart in (True, False):
         calls.clear()
-        work = Beside(lambda: calls.append(1), apart=apart)
+        work = Background(lambda: calls.append(1), apart=apart)
         asking = [threading.Thread(target=work.result) for _ in range(8)]
         for thread in asking:
             thread.start()
@@ -51,55 +51,55 @@ def test_an_error_comes_to_who_asks_as_it_was_raised() -> None:
 
     for apart in (True, False):
         with pytest.raises(KeyError) as caught:
-            Beside(fail, apart=apart).result()
+            Background(fail, apart=apart).result()
         assert caught.value is error
 
 
 def test_who_wants_a_result_does_not_wait_for_threads_that_are_busy() -> None:
     free = threading.Event()
-    busy = [Beside(free.wait) for _ in range(2 * beside._THREADS)]
+    busy = [Background(free.wait) for _ in range(2 * background._THREADS)]
     try:
-        assert Beside(threading.current_thread).result() is threading.current_thread()
+        assert Background(threading.current_thread).result() is threading.current_thread()
     finally:
         free.set()
     assert all(work.result() for work in busy)
 
 
 def test_all_threads_are_used_though_some_wait_for_others() -> None:
-    together = threading.Barrier(beside._THREADS)
-    works = [Beside(lambda: together.wait(10)) for _ in range(beside._THREADS)]
+    together = threading.Barrier(background._THREADS)
+    works = [Background(lambda: together.wait(10)) for _ in range(background._THREADS)]
     deadline = time.monotonic() + 10
     while together.n_waiting and time.monotonic() < deadline:
         time.sleep(0.001)
-    assert sorted(work.result() for work in works) == list(range(beside._THREADS))
+    assert sorted(work.result() for work in works) == list(range(background._THREADS))
 
 
 def test_what_is_dropped_is_not_under_way() -> None:
-    free, begun, seen = threading.Event(), threading.Barrier(beside._THREADS + 1), []
+    free, begun, seen = threading.Event(), threading.Barrier(background._THREADS + 1), []
 
     def slow() -> None:
         begun.wait(10)
         free.wait(10)
         seen.append("slow")
 
-    busy = [Beside(slow) for _ in range(beside._THREADS)]
+    busy = [Background(slow) for _ in range(background._THREADS)]
     begun.wait(10)
-    never = Beside(lambda: seen.append("never"))
+    never = Background(lambda: seen.append("never"))
     never.drop()
     free.set()
     for work in busy:
         work.drop()
-    assert seen == ["slow"] * beside._THREADS
-    Beside(lambda: None).result()
+    assert seen == ["slow"] * background._THREADS
+    Background(lambda: None).result()
     assert "never" not in seen
 
 
 def test_a_forked_child_has_threads_of_its_own() -> None:
-    assert Beside(lambda: 1).result() == 1
+    assert Background(lambda: 1).result() == 1
     child = os.fork()
     if not child:
         done = threading.Event()
-        work = Beside(done.set)
+        work = Background(done.set)
         # Nobody asks for it: only a thread can have done it.
         os._exit(0 if done.wait(10) and work.result() is None else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
@@ -107,9 +107,9 @@ def test_a_forked_child_has_threads_of_its_own() -> None:
 
 def test_it_is_done_while_the_interpreter_ends() -> None:
     code = (
-        "import atexit\nfrom lakestore.beside import Beside\n"
-        "assert Beside(lambda: 1).result() == 1\n"
-        "atexit.register(lambda: print(Beside(lambda: 'done').result()))\n"
+        "import atexit\nfrom lakestore.background import Background\n"
+        "assert Background(lambda: 1).result() == 1\n"
+        "atexit.register(lambda: print(Background(lambda: 'done').result()))\n"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert (ran.stdout, ran.stderr, ran.returncode) == ("done\n", "", 0)
@@ -118,13 +118,13 @@ def test_it_is_done_while_the_interpreter_ends() -> None:
 def test_threads_are_for_cores_that_nobody_else_needs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.undo()
     load = tmp_path / "loadavg"
-    monkeypatch.setattr(beside, "_LOAD", str(load))
-    monkeypatch.setattr(beside, "_HOLDS", -1.0)
-    for running in (1, beside._CORES - 1, beside._CORES, 4 * beside._CORES):
+    monkeypatch.setattr(background, "_LOAD", str(load))
+    monkeypatch.setattr(background, "_HOLDS", -1.0)
+    for running in (1, background._CORES - 1, background._CORES, 4 * background._CORES):
         load.write_text(f"0.50 0.40 0.30 {running}/99 4711\n")
-        assert beside._is_core_free() == (running < beside._CORES)
+        assert background._is_core_free() == (running < background._CORES)
     load.unlink()
-    assert beside._is_core_free()
+    assert background._is_core_free()
 
 
 def test_cores_are_not_counted_while_threads_of_this_module_run(
@@ -133,17 +133,17 @@ def test_cores_are_not_counted_while_threads_of_this_module_run(
     monkeypatch.undo()
     load = tmp_path / "loadavg"
     load.write_text("0.50 0.40 0.30 1/99 4711\n")
-    monkeypatch.setattr(beside, "_LOAD", str(load))
-    monkeypatch.setattr(beside, "_HOLDS", -1.0)
-    assert beside._is_core_free()
-    load.write_text(f"0.50 0.40 0.30 {beside._CORES + 1}/99 4711\n")
-    monkeypatch.setattr(beside, "_under_way", 1)
-    assert beside._is_core_free()
-    monkeypatch.setattr(beside, "_under_way", 0)
-    assert not beside._is_core_free()
+    monkeypatch.setattr(background, "_LOAD", str(load))
+    monkeypatch.setattr(background, "_HOLDS", -1.0)
+    assert background._is_core_free()
+    load.write_text(f"0.50 0.40 0.30 {background._CORES + 1}/99 4711\n")
+    monkeypatch.setattr(background, "_under_way", 1)
+    assert background._is_core_free()
+    monkeypatch.setattr(background, "_under_way", 0)
+    assert not background._is_core_free()
 
 
 def test_a_process_that_is_to_work_alone_does_it_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(beside, "_is_alone", False)
-    beside.alone()
-    assert Beside(lambda: threading.current_thread()).result() is threading.current_thread()
+    monkeypatch.setattr(background, "_is_alone", False)
+    background.alone()
+    assert Background(lambda: threading.current_thread()).result() is threading.current_thread()

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from lakestore import varint
+from lakestore.parquet import varint
 
 _MINI = 128
 """Differences of one width in a long column; a short one has one width."""

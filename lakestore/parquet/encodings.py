@@ -16,9 +16,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lakestore import varint
-from lakestore.delta import packed
-from lakestore.footer import Pages
+from lakestore.parquet import varint
+from lakestore.parquet.delta import packed
+from lakestore.parquet.footer import Pages
 
 SAMPLE = 2_048
 """Values that an encoding is chosen by, unless more are asked for."""

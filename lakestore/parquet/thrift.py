@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lakestore import varint
+from lakestore.parquet import varint
 
 TRUE, FALSE, BYTE, I16, I32, I64, DOUBLE, BINARY, LIST, SET, MAP, STRUCT = range(1, 13)
 Struct = dict[int, tuple[int, Any]]

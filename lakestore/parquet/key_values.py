@@ -51,7 +51,7 @@ def columns(schema: pa.Schema, metadata: Mapping[bytes, bytes] | None) -> tuple[
     The key is None where it is the table's name. Ids, names and nesting stand in the file's own schema; the footer adds
     the SQL types, the keys that differ from the names, and the columns of which the file has no value.
     """
-    told = said(metadata)
+    told = read(metadata)
     if told is None:
         return None
     found = list(told.others)
@@ -64,7 +64,7 @@ def columns(schema: pa.Schema, metadata: Mapping[bytes, bytes] | None) -> tuple[
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class KeyValues:
     """What a footer says.
 
     Attributes:
@@ -84,7 +84,7 @@ class Said:
     others: Sequence[Column] = ()
 
 
-def said(metadata: Mapping[bytes, bytes] | None) -> Said | None:
+def read(metadata: Mapping[bytes, bytes] | None) -> KeyValues | None:
     """What stands in the key-value metadata of a file; None: lakestore did not write it."""
     held = metadata or {}
     raw = held.get(FOOTER_KEY, held.get(OLDER_KEY))
@@ -94,12 +94,12 @@ def said(metadata: Mapping[bytes, bytes] | None) -> Said | None:
     if isinstance(value, dict):
         # As it was written before.
         others = [Column(*item) for item in value.get("x", ())]
-        return Said(value["k"], value["c"], value.get("o"), keys=dict(value.get("n", ())), others=others)
+        return KeyValues(value["k"], value["c"], value.get("o"), keys=dict(value.get("n", ())), others=others)
     key, codes, by, keys, others = (value + [None] * 5)[:5]
     order, told = by if isinstance(by, list) else (by, "")
     more = [_other(*item) for item in others or ()]
     own = None if key is None else json.dumps(key)
-    return Said(own, codes or "", order, base64.b85decode(told), dict(keys or ()), more)
+    return KeyValues(own, codes or "", order, base64.b85decode(told), dict(keys or ()), more)
 
 
 def _other(own: int, name: str, code: str, parent: int | None = None, key: str | None = None) -> Column:
@@ -129,7 +129,7 @@ def of_columns(schema: pa.Schema, given: Sequence[Column], key: str | None, orde
     Args:
         schema: the file\'s; those of the columns that are not in it have no value there.
         key: the document key of the lake table; None: its name.
-        order, told: see `Said`.
+        order, told: see `KeyValues`.
     """
     by_id = {column.field_id: column for column in given}
     codes = shown = ""

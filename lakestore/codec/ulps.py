@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from lakestore import encodings
 from lakestore.codec import numbers
 from lakestore.codec.numbers import EXACT, Floats, Ints
+from lakestore.parquet import encodings
 
 MOST: Final = 4_096
 """Units that a value may be beside its decimal: whoever reads that alone has the first twelve digits."""

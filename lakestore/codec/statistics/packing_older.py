@@ -17,9 +17,9 @@ from typing import Final
 
 import numpy as np
 
-from lakestore.codec import bits, sums
-from lakestore.codec.amounts import Amounts
 from lakestore.codec.numbers import Ints
+from lakestore.codec.statistics import bits, sums
+from lakestore.codec.statistics.packing import Amounts
 
 _HEAD: Final = np.dtype("<u8")
 _ENTRY: Final = np.dtype([("field_id", "<u4"), ("nulls", "<u4"), ("min", "<f8"), ("max", "<f8"), ("sum", "<f8")])

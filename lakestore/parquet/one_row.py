@@ -5,9 +5,9 @@ A file of another form is left to pyarrow; so is what is wrong with one.
 
 from __future__ import annotations
 
-from lakestore import thrift
 from lakestore.compression import zstd
-from lakestore.thrift import Struct
+from lakestore.parquet import thrift
+from lakestore.parquet.thrift import Struct
 
 _MAGIC = b"PAR1"
 # Places in Parquet's structs, from parquet.thrift.

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lakestore import encodings
-from lakestore.codec import near
+from lakestore.codec import ulps
 from lakestore.codec.fit import decimals_of
 from lakestore.codec.numbers import Floats
+from lakestore.parquet import encodings
 from lakestore.query import views
 
 
@@ -44,11 +44,11 @@ def columns(draw: st.DrawFn) -> Floats:
 @settings(deadline=None)
 @given(columns())
 def test_what_is_parted_gives_each_double_back_bit_by_bit(values: Floats) -> None:
-    found = near.parted(values)
+    found = ulps.parted(values)
     if found is not None:
         decimals = found.whole / 10.0**found.scale
-        assert near.joined(decimals, found.ulps).tobytes() == values.tobytes()
-        assert np.abs(found.ulps).max() <= near.MOST
+        assert ulps.joined(decimals, found.ulps).tobytes() == values.tobytes()
+        assert np.abs(found.ulps).max() <= ulps.MOST
         # Whoever reads the decimals alone has twelve digits.
         assert all(math.isclose(a, b, rel_tol=1e-12) for a, b in zip(decimals, values, strict=True))
 
@@ -56,7 +56,7 @@ def test_what_is_parted_gives_each_double_back_bit_by_bit(values: Floats) -> Non
 @settings(deadline=None)
 @given(columns())
 def test_sql_joins_as_python_does(values: Floats) -> None:
-    found = near.parted(values)
+    found = ulps.parted(values)
     if found is None:
         return
     made = decimals_of(found.whole, found.scale, pa.array(values))
@@ -82,14 +82,14 @@ def test_sql_joins_as_python_does(values: Floats) -> None:
     ],
 )
 def test_what_lies_beside_decimals(what: str, values: Floats, scale: int | None) -> None:
-    found = near.parted(values)
+    found = ulps.parted(values)
     assert (found and found.scale) == scale, what
 
 
 def test_a_column_without_units_is_its_decimals() -> None:
     decimals = pa.array([1.5, None, 2.25])
     units = pa.array([None, None, 1], pa.int64())
-    assert near.doubles(decimals, units).to_pylist() == [1.5, None, math.nextafter(2.25, 3)]
+    assert ulps.doubles(decimals, units).to_pylist() == [1.5, None, math.nextafter(2.25, 3)]
 
 
 def test_a_kind_of_column_is_tried_once_for_many(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,19 +99,19 @@ def test_a_kind_of_column_is_tried_once_for_many(monkeypatch: pytest.MonkeyPatch
     answers = set()
     for seed in range(32):
         values = nudged(walk(600, 5, seed), np.arange(600) % 5 == 0)
-        found = near.parted(values)
+        found = ulps.parted(values)
         assert found is not None
-        found = near.Parted(found.scale, found.whole, found.ulps, 20)
+        found = ulps.Parted(found.scale, found.whole, found.ulps, 20)
         decimals = decimals_of(found.whole, found.scale, pa.array(values))
-        answers.add(near.pays(pa.array(values), decimals, pa.array(found.ulps), found, ("test", "once")))
+        answers.add(ulps.pays(pa.array(values), decimals, pa.array(found.ulps), found, ("test", "once")))
     assert answers == {True} and len(tried) == 2
-    near.pays(pa.array(values), decimals, pa.array(found.ulps), found, ("test", "once"))
+    ulps.pays(pa.array(values), decimals, pa.array(found.ulps), found, ("test", "once"))
     assert len(tried) == 4
 
 
 def test_units_as_noisy_as_the_doubles_do_not_pay() -> None:
     values = nudged(walk(600, 10, 1), np.random.default_rng(1).integers(-4_000, 4_000, 600).astype(float))
-    found = near.parted(values)
+    found = ulps.parted(values)
     assert found is not None
     decimals = decimals_of(found.whole, found.scale, pa.array(values))
-    assert not near.pays(pa.array(values), decimals, pa.array(found.ulps), found, ("test", "noise"))
+    assert not ulps.pays(pa.array(values), decimals, pa.array(found.ulps), found, ("test", "noise"))

@@ -17,9 +17,9 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-from lakestore import varint
 from lakestore.compression import zstd
 from lakestore.errors import CorruptFileError
+from lakestore.parquet import varint
 
 _MAGIC = b"\x28\xb5\x2f\xfd"
 _PRESENT = b"\0"

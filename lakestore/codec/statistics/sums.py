@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from lakestore import encodings
 from lakestore.codec import numbers
 from lakestore.codec.numbers import EXACT, Floats, Ints
+from lakestore.parquet import encodings
 
 DOUBLES: Final = 255
 """In the place of a scale: the numbers are doubles."""

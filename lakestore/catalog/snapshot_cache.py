@@ -16,7 +16,7 @@ _FILE: Final = 500
 """Bytes of a file's entry, about."""
 
 
-class Recent:
+class SnapshotCache:
     """The last snapshots, each with the catalog's version that it is of; safe for threads."""
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Statistics of one result's numbers: made of its columns at a save, packed as one row (`amounts`). NaN counts as SQL
+"""Statistics of one result's numbers: made of its columns at a save, packed as one row (`packing`). NaN counts as SQL
 counts it: as the largest."""
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from lakestore import parquet
-from lakestore.codec import amounts, amounts_older, bits, near, pack, sums
-from lakestore.codec.amounts import Amounts, Column, Whole
+from lakestore.codec import pack, ulps
 from lakestore.codec.fit import doubles_of
+from lakestore.codec.statistics import bits, packing, packing_older, sums
+from lakestore.codec.statistics.packing import Amounts, Column, Whole
 from lakestore.model import LakeTable
 
 SCHEMA: Final = pa.schema(
@@ -66,7 +67,7 @@ def _joined(table: LakeTable, rows: pack.Rows) -> pack.Rows:
     held = {parquet.field_id(item): array for item, array in rows.columns}
     beside = {own: held[column.field_id] for own, column in units.items() if column.field_id in held}
     columns = [
-        (item, near.doubles(doubles_of(array), beside[own]) if (own := parquet.field_id(item)) in beside else array)
+        (item, ulps.doubles(doubles_of(array), beside[own]) if (own := parquet.field_id(item)) in beside else array)
         for item, array in rows.columns
     ]
     return replace(rows, columns=columns)
@@ -147,12 +148,12 @@ def read(blobs: bytes, lengths: Sequence[int], wanted: Collection[int] | None = 
     padded = blobs + bytes(bits.PADDING)
     is_older = (np.frombuffer(padded, np.uint8)[starts] == 0) & (sizes > 0)
     newer = np.flatnonzero(~is_older & (sizes > 0))
-    found = amounts.unpacked(padded, starts[newer], wanted)
+    found = packing.unpacked(padded, starts[newer], wanted)
     found = found._replace(place=newer[found.place])
     if not is_older.any():
         return found
     older = np.flatnonzero(is_older)
-    more = amounts_older.unpacked(blobs, starts[older].tolist(), sizes[older].tolist())
+    more = packing_older.unpacked(blobs, starts[older].tolist(), sizes[older].tolist())
     if wanted is not None:
         more = more.only(np.isin(more.field_id, list(wanted)))
     more = more._replace(place=older[more.place])

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar, get_args
 
-from lakestore.codec.profile import ANY, ELSE, Marks, ObjectForm, Path, Profile, TablePlan, Unit
+from lakestore.codec.profiles.profile import ANY, ELSE, Marks, ObjectForm, Path, Profile, TablePlan, Unit
 from lakestore.errors import InvalidInputError
 from lakestore.layout import RESULTS, TABLE_NAME
 

@@ -27,10 +27,10 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from lakestore import varint
-from lakestore.codec import bits, sums
 from lakestore.codec.numbers import Floats, Ints
+from lakestore.codec.statistics import bits, sums
 from lakestore.model import FIRST_FIELD_ID
+from lakestore.parquet import varint
 
 _DOUBLES: Final = 31
 """In the place of a scale."""

@@ -1,0 +1,1 @@
+"""Profiles: what an engine's document is, declared as data; the shipped ones lie here."""
