@@ -19,6 +19,9 @@ PROFILES = f"{PRIVATE}/profiles"
 RESULTS = "results"
 """The lake's own table: a row per result."""
 
+CATALOG_NAME = "backtest_results"
+"""What the catalog calls the results: in SQL another name of `results`, but in an older lake that has such a table."""
+
 RUN_STATS = "run_stats"
 """What SQL calls the statistics of the results."""
 

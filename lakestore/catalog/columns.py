@@ -12,7 +12,7 @@ from lakestore.catalog.connect import Connection, Connections
 from lakestore.catalog.failures import NOBODYS, is_storable
 from lakestore.catalog.sql import queries
 from lakestore.errors import CatalogError, InvalidInputError, NotFoundError
-from lakestore.layout import FROM_CATALOG
+from lakestore.layout import CATALOG_NAME, FROM_CATALOG
 from lakestore.model import OWN_COLUMNS, Column, LakeTable, NewColumn, SqlType
 
 MAX_TABLE_NAME: Final = 64
@@ -111,7 +111,7 @@ def free_table_name(wanted: str, taken: Collection[str]) -> str:
     """Return a name of `[a-z0-9_]{1,64}` near `wanted` that is neither taken nor lakestore's own."""
     stem = re.sub(r"[^a-z0-9_]", "_", wanted.lower()).lstrip("_")[:MAX_TABLE_NAME] or "table"
     name, number = stem, 1
-    while name in taken or name in FROM_CATALOG:
+    while name in taken or name in (*FROM_CATALOG, CATALOG_NAME):
         number += 1
         suffix = f"__{number}"
         name = stem[: MAX_TABLE_NAME - len(suffix)] + suffix

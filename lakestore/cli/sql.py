@@ -49,8 +49,9 @@ def sql(query: str, params: tuple[str, ...], timeout: float, memory: int, format
     """Answer one SELECT over the lake.
 
     It is written in DuckDB's SQL; '-' reads it from standard input. Every lake table is there by its
-    name ('lakestore tables' lists them), and 'results' has a row for each result. The query sees one
-    snapshot; it can neither write nor read any file but the lake's live data files.
+    name ('lakestore tables' lists them), and 'results', also called 'backtest_results', has a row for
+    each result. The query sees one snapshot; it can neither write nor read any file but the lake's live
+    data files.
 
     A value for $NAME is text that DuckDB compares with any column; where it is to be calculated with, cast it:
     $fee::DOUBLE.

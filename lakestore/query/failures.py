@@ -13,10 +13,6 @@ from lakestore.query.intact import unreadable
 from lakestore.query.prune import Needs
 
 _SHOWN = 40
-CATALOGS_TABLE = "backtest_results"
-ITS_ROWS = (
-    "'backtest_results' is the catalog's ('lakestore catalog psql' reads it); here its rows are the table results"
-)
 
 _FILE = re.compile(r"""["']([^"']+\.parquet)["']""")
 
@@ -65,8 +61,6 @@ def translated(
     if isinstance(error, duckdb.CatalogException):
         # A DataFrame is a table to who knows DuckDB.
         hint = "" if untrusted else "; lake.connect() sees tables of yours beside them"
-        if CATALOGS_TABLE in message:
-            return QueryError(ITS_ROWS)
         return QueryError(f"{message}\n\nthe lake's tables: {_listed(columns)}{hint}")
     if isinstance(error, duckdb.BinderException):
         named = [name for name in columns if needs is not None and name in needs.tables]

@@ -15,7 +15,6 @@ import duckdb
 
 from lakestore.errors import QueryError
 from lakestore.query.constants import Params
-from lakestore.query.failures import CATALOGS_TABLE, ITS_ROWS
 from lakestore.query.prune import names_made, understood
 from lakestore.query.sqltypes import text
 from lakestore.query.tree import Node, parse, walk
@@ -122,8 +121,6 @@ def _check_table(node: Node, names: Collection[str], tables: Iterable[str]) -> N
     catalog, schema = str(node.get("catalog_name") or "").lower(), str(node.get("schema_name") or "").lower()
     if catalog in ("", "memory") and schema in ("", "main") and name.lower() in names:
         return
-    if name.lower() == CATALOGS_TABLE:
-        raise QueryError(ITS_ROWS)
     shown = ".".join(part for part in (catalog, schema, name) if part)
     raise QueryError(f"table {shown!r} is not in the lake; its tables: {', '.join(sorted(tables))}")
 

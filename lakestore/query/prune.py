@@ -16,7 +16,7 @@ from typing import Final
 import duckdb
 
 from lakestore.catalog.bounds import UNBOUNDED, Bounds
-from lakestore.layout import BY_SYMBOL, FROM_CATALOG, RESULTS, RUN_STATS
+from lakestore.layout import BY_SYMBOL, CATALOG_NAME, FROM_CATALOG, RESULTS, RUN_STATS
 from lakestore.query.constants import Params, constant, interval_of, time_of
 from lakestore.query.tree import Node, walk
 
@@ -29,13 +29,15 @@ class Needs:
     """The tables a statement names, in small letters, each with its bounds; `everything`: it may read any table.
 
     `named` are, in small letters, the names among which all columns are that it reads; None: it may read any column.
-    `made` are the names it gives to queries of its own; `listing`: it asks which tables there are.
+    `made` are the names it gives to queries of its own; `others` the other names by which it calls tables that stand in
+    `tables` by their own; `listing`: it asks which tables there are.
     """
 
     tables: Mapping[str, Bounds] = field(default_factory=dict)
     everything: bool = False
     named: frozenset[str] | None = None
     made: frozenset[str] = frozenset()
+    others: frozenset[str] = frozenset()
     listing: bool = False
 
     @property
@@ -47,7 +49,7 @@ class Needs:
         """Those of the lake's tables that the statement can see; None: all, for it may list them, or miss one."""
         if self.everything or self.listing or not self.tables.keys() <= {*names, *self.made}:
             return None
-        return frozenset(self.tables)
+        return frozenset(self.tables) | self.others
 
 
 EVERYTHING: Final = Needs(everything=True)
@@ -62,24 +64,27 @@ _TABLE_REFS: Final = frozenset(
 _QUERY_NODES: Final = frozenset({"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"})
 
 
-def needed(con: duckdb.DuckDBPyConnection, tree: Node | None, params: Params = None) -> Needs:
+def needed(
+    con: duckdb.DuckDBPyConnection, tree: Node | None, params: Params = None, *, other_name: bool = True
+) -> Needs:
     """What a statement can read.
 
     Args:
         con: evaluates its constants; its time zone is UTC.
         tree: its syntax tree; what has none, as it is not one SELECT, needs everything.
         params: the values of its parameters; those not given bound nothing.
+        other_name: `backtest_results` is another name of `results`.
     """
     if tree is None:
         return EVERYTHING
     try:
-        return _needs(con, tree, params)
+        return _needs(con, tree, params, {CATALOG_NAME: RESULTS} if other_name else {})
     except (LookupError, TypeError, AttributeError, RecursionError):
         # A tree of a shape that this code does not know, from another version of DuckDB.
         return EVERYTHING
 
 
-def _needs(con: duckdb.DuckDBPyConnection, tree: Node, params: Params) -> Needs:
+def _needs(con: duckdb.DuckDBPyConnection, tree: Node, params: Params, names: Mapping[str, str]) -> Needs:
     bounded: dict[int, Bounds] = {}
     nodes = list(walk(tree))
     if not all(map(understood, nodes)):
@@ -87,15 +92,17 @@ def _needs(con: duckdb.DuckDBPyConnection, tree: Node, params: Params) -> Needs:
     made = frozenset(names_made(nodes))
     for node in nodes:
         if "from_table" in node:
-            bounded.update(_bounded_scans(con, node, params, made))
+            bounded.update(_bounded_scans(con, node, params, made, names))
     tables: dict[str, Bounds] = {}
+    others: set[str] = set()
     for node in nodes:
         if node.get("type") == "BASE_TABLE":
-            name = str(node["table_name"]).lower()
+            others.update({_name(node)} & names.keys())
+            name = names.get(_name(node), _name(node))
             bounds = bounded.get(id(node), UNBOUNDED)
             tables[name] = tables[name].any(bounds) if name in tables else bounds
     listing = any(node.get("type") == "SHOW_REF" and node.get("table_name") for node in nodes)
-    return Needs(tables, named=_columns_named(nodes), made=made, listing=listing)
+    return Needs(tables, named=_columns_named(nodes), made=made, others=frozenset(others), listing=listing)
 
 
 def names_made(nodes: Iterable[Node]) -> set[str]:
@@ -144,12 +151,13 @@ def understood(node: Node) -> bool:
 
 
 def _bounded_scans(
-    con: duckdb.DuckDBPyConnection, select: Node, params: Params, made: Collection[str]
+    con: duckdb.DuckDBPyConnection, select: Node, params: Params, made: Collection[str], names: Mapping[str, str]
 ) -> Iterator[tuple[int, Bounds]]:
     """The tables that a SELECT scans itself, by the identity of their nodes, with the bounds of its WHERE.
 
     Args:
         made: names that the statement itself gives to queries (WITH).
+        names: other names of tables, with what they stand for.
     """
     where = select.get("where_clause")
     if not where or select.get("sample"):
@@ -163,7 +171,8 @@ def _bounded_scans(
         if scan.get("sample") or scan.get("at_clause") or scan.get("column_name_alias"):
             continue
         alias = _alias(scan)
-        reader = _Reader(con, alias, alone, alias == merged, _name(scan), params)
+        table = names.get(_name(scan), _name(scan))
+        reader = _Reader(con, alias, alone, alias == merged, table, params)
         found[alias], scans[alias] = reader.bounds(where), scan
     for group in _joined_by_task(source, where):
         members = [alias for alias in group if alias in found]

@@ -13,7 +13,7 @@ from lakestore.catalog.lazy import LazyTable
 from lakestore.catalog.snapshot import RESULTS_SCHEMA, Snapshot
 from lakestore.codec.statistics import by_symbol, stats
 from lakestore.errors import QueryError
-from lakestore.layout import BY_SYMBOL, FROM_CATALOG, RESULTS, RUN_STATS
+from lakestore.layout import BY_SYMBOL, CATALOG_NAME, FROM_CATALOG, RESULTS, RUN_STATS
 from lakestore.model import LakeTable, LiveFile
 from lakestore.query import guard, intact, prune
 from lakestore.query.constants import Params
@@ -115,6 +115,9 @@ def run(
         tree = parse(con, sql)
         needs = prune.needed(con, tree, params)
         snapshot = snapshot_source(needs)
+        if CATALOG_NAME in snapshot.tables:
+            needs = prune.needed(con, tree, params, other_name=False)
+            snapshot = snapshot_source(needs)
         tables = _names(snapshot)
         if untrusted:
             guard.check(tree, tables)
@@ -223,6 +226,8 @@ def _create(
                 # What is only listed was not asked for.
                 given = table.table() if isinstance(table, LazyTable) else table
                 _copy(con, name, schema.empty_table() if given is None else given)
+    if CATALOG_NAME not in snapshot.tables and (names is None or CATALOG_NAME in names):
+        con.execute(f"CREATE OR REPLACE VIEW {CATALOG_NAME} AS FROM {RESULTS}")
 
 
 def _copy(con: duckdb.DuckDBPyConnection, name: str, table: pa.Table) -> None:
@@ -240,7 +245,7 @@ def _record_tables(snapshot: Snapshot) -> Iterator[tuple[str, LakeTable]]:
 
 
 def _names(snapshot: Snapshot) -> list[str]:
-    return [*FROM_CATALOG, *(name for name, _ in _record_tables(snapshot))]
+    return [*_columns(snapshot), CATALOG_NAME]
 
 
 def _columns(snapshot: Snapshot) -> dict[str, list[str]]:

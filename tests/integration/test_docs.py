@@ -1,9 +1,9 @@
 """Every code block of README and docs/*.md does what it says, page by page in a folder of its own.
 
 `bash` blocks must succeed; after `$ command` in a `console` block stands what it prints; `python` blocks run in one
-namespace a page, and a `text output` block after one is what it printed; `sql` blocks run in psql on the page's lake;
-`toml` and `json` blocks must be valid, and are written to the file that is named behind the language. `…` stands for
-anything in a line, and on a line of its own for any lines.
+namespace a page, and a `text output` block after one is what it printed; `sql` blocks run on the page's
+lake, in psql and in `lakestore sql`; `toml` and `json` blocks must be valid, and are written to the file that is named
+behind the language. `…` stands for anything in a line, and on a line of its own for any lines.
 """
 
 from __future__ import annotations
@@ -116,8 +116,9 @@ def test_every_code_block_does_what_it_says(page: Path, folder: Path) -> None:
             case "text" if block.note == "output":
                 assert matches(block.text, printed), f"{where}: {printed}"
             case "sql":
-                done = subprocess.run(["lakestore", "catalog", "psql", "-v", "ON_ERROR_STOP=1", "-c", block.text])
-                assert done.returncode == 0, where
+                for command in (["catalog", "psql", "-v", "ON_ERROR_STOP=1", "-c"], ["sql"]):
+                    done = subprocess.run(["lakestore", *command, block.text])
+                    assert done.returncode == 0, where
             case "toml" | "json":
                 _ = tomllib.loads(block.text) if block.language == "toml" else json.loads(block.text)
                 if block.note:

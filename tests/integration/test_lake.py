@@ -401,7 +401,8 @@ def test_statements_share_a_duckdb_and_see_nothing_of_each_other(lake: Lake) -> 
     with pytest.raises(lakestore.QueryError, match="mine"):
         lake.sql("FROM mine")
     assert lake.sql("SELECT count(*) FROM duckdb_databases() WHERE NOT internal").fetchall() == [(1,)]
-    assert lake.sql("SHOW TABLES").fetchall() == [("results",), ("run_stats",), ("run_stats_by_symbol",), ("trades",)]
+    listed = ["backtest_results", "results", "run_stats", "run_stats_by_symbol", "trades"]
+    assert [name for (name,) in lake.sql("SHOW TABLES").fetchall()] == listed
     lake.close()
     assert second.fetchall() == [(4.0,)]
 

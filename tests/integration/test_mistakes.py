@@ -86,10 +86,3 @@ def test_parameters_are_a_list_or_a_dict(lake: Lake) -> None:
             lake.sql("SELECT count(*) FROM trades WHERE strategy = ?", wrong)
     for right in (["s"], ("s",), {"1": "s"}):
         assert lake.sql("SELECT count(*) FROM trades WHERE strategy = $1", right).fetchall() == [(1,)]
-
-
-@pytest.mark.parametrize("untrusted", [True, False])
-def test_the_catalogs_table_is_another_one_in_duckdb(lake: Lake, untrusted: bool) -> None:
-    lake.save(RUN)
-    with pytest.raises(lakestore.QueryError, match="here its rows are the table results"):
-        lake.sql("SELECT task_id FROM backtest_results LIMIT 1", untrusted=untrusted)

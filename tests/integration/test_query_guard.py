@@ -231,7 +231,8 @@ ALLOWED = {
     "SELECT task_id FROM trades ORDER BY pnl DESC, strategy DESC LIMIT 1": [("t2",)],
     "SELECT column_name FROM (DESCRIBE trades) LIMIT 1": [("task_id",)],
     "SELECT count(*) FROM (SUMMARIZE trades)": [(5,)],
-    "SHOW TABLES": [("results",), ("run_stats",), ("run_stats_by_symbol",), ("trades",)],
+    "SHOW TABLES": [("backtest_results",), ("results",), ("run_stats",), ("run_stats_by_symbol",), ("trades",)],
+    "SELECT count(*) FROM memory.main.backtest_results": [(0,)],
 }
 
 

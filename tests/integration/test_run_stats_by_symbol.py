@@ -184,7 +184,7 @@ def test_a_connection_makes_them_when_a_statement_reads_them(
     asked = "SELECT task_id, symbol, sum FROM run_stats_by_symbol WHERE column_name = 'pnl' ORDER BY ALL"
     rows = [("a", "A", 1.0), ("a", "B", 2.0)]
     with lake.connect() as con:
-        listed = ["results", "run_stats", "run_stats_by_symbol", "trades"]
+        listed = ["backtest_results", "results", "run_stats", "run_stats_by_symbol", "trades"]
         assert [name for (name,) in con.execute("SHOW TABLES").fetchall()] == listed
         described = con.execute("DESCRIBE run_stats_by_symbol").fetchall()
         assert con.execute("SELECT count(*) FROM run_stats").fetchall() == [(1,)]

@@ -34,6 +34,9 @@ UNDERSTOOD = {
         numbers={"price": (BELOW_3, inf)}
     ),
     "SELECT * FROM results r JOIN trades t USING (task_id) WHERE r.file_size > 3": OPEN,
+    "SELECT * FROM backtest_results r JOIN trades t USING (task_id) WHERE r.run_date >= '2024-01-01'": Bounds(
+        first_date=D1
+    ),
     "SELECT * FROM trades WHERE price > '3'": OPEN,
     "SELECT * FROM trades WHERE price > 1 + 2": OPEN,
     "SELECT * FROM trades WHERE price IN (3, NULL)": OPEN,
@@ -170,6 +173,18 @@ def test_created_at_bounds_the_results() -> None:
     assert bounds_on("results", needs) == Bounds(
         since=datetime(2024, 1, 1, tzinfo=UTC), until=datetime(2024, 1, 2, tzinfo=UTC)
     )
+
+
+def test_the_catalogs_name_of_the_results_bounds_them() -> None:
+    since = Bounds(since=datetime(2024, 1, 1, tzinfo=UTC))
+    needs = needed("SELECT status FROM Backtest_Results WHERE created_at >= '2024-01-01'")
+    assert (needs.tables, needs.only(["results", "trades"])) == ({"results": since}, {"results", "backtest_results"})
+    both = needed("FROM results, backtest_results b WHERE b.created_at >= '2024-01-01'")
+    assert both.tables == {"results": OPEN}
+    made = needed(
+        "WITH backtest_results AS (FROM backtest_results) FROM backtest_results WHERE created_at > '2024-01-01'"
+    )
+    assert made.tables == {"results": OPEN}
 
 
 @pytest.mark.parametrize("clock", ["NOW()", "get_current_timestamp()", "transaction_timestamp()"])
