@@ -6,8 +6,9 @@ locked), the statement's kind (one SELECT), and its syntax tree (known tables, k
 
 from __future__ import annotations
 
+import string
 import threading
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,9 +16,9 @@ import duckdb
 
 from lakestore.errors import QueryError
 from lakestore.query.constants import Params
-from lakestore.query.prune import names_made, understood
+from lakestore.query.prune import understood
 from lakestore.query.sqltypes import text
-from lakestore.query.tree import Node, parse, walk
+from lakestore.query.tree import Node, parse
 
 CONFIG: Final[Mapping[str, Any]] = {
     "autoload_known_extensions": "false",
@@ -36,6 +37,7 @@ _DENIED_FUNCTIONS: Final = frozenset(
         "setseed", "pg_get_viewdef", "current_query", "in_search_path", "invoke", "stats",
     }
 )  # fmt: skip
+_LETTERS: Final = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 _TRUSTED_KINDS: Final = ("SELECT", "EXPLAIN", "MULTI")
 
 
@@ -97,9 +99,9 @@ def check(tree: Node | None, tables: Collection[str]) -> None:
     """
     if tree is None:
         raise QueryError("the statement is not one that can be checked: give one plain SELECT")
-    nodes = list(walk(tree))
-    names = {name.lower() for name in tables} | names_made(nodes)
-    for node in nodes:
+    held = {_folded(name) for name in tables}
+    for node, made in _scoped(tree):
+        names = held | made
         kind = node.get("type")
         if not understood(node):
             function = node.get("function", {}).get("function_name")
@@ -108,7 +110,7 @@ def check(tree: Node | None, tables: Collection[str]) -> None:
         if kind == "BASE_TABLE":
             _check_table(node, names, tables)
         elif kind == "SHOW_REF" and node.get("table_name"):
-            if str(node["table_name"]).strip('"').lower() not in {"tables", *names}:
+            if _folded(str(node["table_name"]).strip('"')) not in {"tables", *names}:
                 raise QueryError(f"SHOW {node['table_name']} is not allowed here: SHOW TABLES and DESCRIBE are")
         elif node.get("class") == "FUNCTION":
             function = str(node.get("function_name", "")).lower()
@@ -116,10 +118,37 @@ def check(tree: Node | None, tables: Collection[str]) -> None:
                 raise QueryError(f"{function}() is not allowed here: it reaches outside of the lake")
 
 
+def _scoped(tree: Node) -> Iterator[tuple[Node, frozenset[str]]]:
+    """Every object of a tree, with the names of the queries (WITH) that are seen where it stands.
+
+    Elsewhere DuckDB would read something else of that name: a view of its own, or a file.
+    """
+    todo: list[tuple[Any, frozenset[str]]] = [(tree, frozenset())]
+    while todo:
+        item, seen = todo.pop()
+        if isinstance(item, list):
+            todo.extend((child, seen) for child in item)
+        elif isinstance(item, dict):
+            for entry in item.get("cte_map", {}).get("map", ()):
+                todo.append((entry["value"], seen))
+                seen |= {_folded(str(entry["key"]))}
+            yield item, seen
+            # A recursive query sees itself in what is repeated alone.
+            own = {_folded(str(item.get(key, ""))) for key in ("cte_name", "ctename")} - {""}
+            for key, value in item.items():
+                if key != "cte_map":
+                    todo.append((value, seen | own if key in ("right", "child") else seen))
+
+
+def _folded(name: str) -> str:
+    """A name as DuckDB compares it: `str.lower` would also make a k of the Kelvin sign."""
+    return name.translate(_LETTERS)
+
+
 def _check_table(node: Node, names: Collection[str], tables: Iterable[str]) -> None:
     name = str(node["table_name"])
     catalog, schema = str(node.get("catalog_name") or "").lower(), str(node.get("schema_name") or "").lower()
-    if catalog in ("", "memory") and schema in ("", "main") and name.lower() in names:
+    if catalog in ("", "memory") and schema in ("", "main") and _folded(name) in names:
         return
     shown = ".".join(part for part in (catalog, schema, name) if part)
     raise QueryError(f"table {shown!r} is not in the lake; its tables: {', '.join(sorted(tables))}")
