@@ -76,10 +76,7 @@ def read(
     found = given or Given(source, None)
     try:
         draft = _parsed(found, where, profile, profiles)
-        # What has columns was looked at when they were made.
-        if found.unseen and not text.in_json_types(
-            draft.value, {id(_at(draft.value, region.path)) for region in draft.regions}
-        ):
+        if found.unseen and not _is_plain(draft):
             raise text.ForeignError
     except text.ForeignError:
         draft = _parsed(written(found.value), where, profile, profiles)
@@ -140,6 +137,13 @@ def _draft(source: Hashed, where: str, value: Any, profile: Profile, python: boo
     made = Background(lambda: source, apart=False)
     large = len(source.data) >= LARGE
     return Draft(made, where, value, profile, plan.regions(value, profile), python, exact, large)
+
+
+def _is_plain(draft: Draft) -> bool:
+    """Whether a value is in JSON's own types, its floats such that all writers write them the same way."""
+    # The types of what has columns were looked at when they were made.
+    inside = {id(_at(draft.value, region.path)) for region in draft.regions}
+    return all(region.node.is_plain for region in draft.regions) and text.in_json_types(draft.value, inside, plain=True)
 
 
 def _at(value: Any, path: Path) -> Any:

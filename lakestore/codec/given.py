@@ -36,6 +36,9 @@ _EXPONENT = re.compile(rb"[0-9]e[-+0-9]")
 _ZERO_E, _ZEROS, _ZERO_POINT = np.frombuffer(b"0e000.", "<u2")
 _SPLIT_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 _PLAIN: Final = orjson.OPT_PASSTHROUGH_SUBCLASS | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
+_FIRST: Final = 1 << 16
+"""Bytes of a text in which mostly stands what Python writes otherwise, where any does: of a column of small numbers,
+of an indicator that begins with NaN."""
 _LONG: Final = 64
 """Items of lists beside each other from which each is looked through by itself: they are different tables."""
 
@@ -56,7 +59,8 @@ class Given:
 
     Attributes:
         value: what `json` reads from the text, where that is known; it may be the engine's own value.
-        unseen: nobody looked whether that is in JSON's own types.
+        unseen: nobody looked whether that is in JSON's own types, and its floats such that orjson writes them as Python
+            does.
         python: only Python's `json` reads the text: it holds NaN or an infinity.
     """
 
@@ -70,8 +74,8 @@ def written(value: Any, *, unseen: bool = False) -> Given:
     """The document that an engine's value is.
 
     Args:
-        unseen: do not look at types where that can be left; who makes columns of the value meets its types anyway
-            (`ForeignError`).
+        unseen: do not look at types and floats where that can be left; who makes columns of the value meets them
+            anyway (`ForeignError`), and comes back for the text.
 
     Raises:
         InvalidInputError: a set, bytes, an object, a key that is not text; named by its path.
@@ -82,10 +86,11 @@ def written(value: Any, *, unseen: bool = False) -> Given:
         except (TypeError, RecursionError):
             # Values that orjson does not write, or not as Python does.
             text = None
-        # Without a null there is no NaN either.
-        if text is not None and not _holds(text, b"null") and not _exponents(text):
-            if unseen or in_json_types(value):
-                return Given(text, value, unseen)
+        if text is not None:
+            if unseen and not _is_special(text[:_FIRST]):
+                return Given(text, value, unseen=True)
+            if not _is_special(text) and in_json_types(value):
+                return Given(text, value)
         try:
             found = _Columns(are_keys_texts=text is not None)
             [plain], [writable] = found.of([value])
@@ -209,6 +214,11 @@ def _text(value: float) -> str:
     if isfinite(value):
         return repr(value)
     return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
+
+
+def _is_special(text: bytes) -> bool:
+    """Whether orjson may have written a float in it as Python does not: without a null there is no NaN either."""
+    return _holds(text, b"null") or _exponents(text)
 
 
 def _exponents(text: bytes) -> bool:

@@ -76,6 +76,15 @@ class Node:
             return not bool(np.isfinite(numbers.doubles(self.array)).all())
         return any(node.has_words for node in (*self.children, *([self.child] if self.child is not None else ())))
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether all writers write its numbers the same way; no, where values stand aside as text."""
+        if self.odd is not None or self.kind == "json":
+            return False
+        if self.kind == "float":
+            return not bool(numbers.special(numbers.doubles(self.array)).any())
+        return all(node.is_plain for node in (*self.children, *([self.child] if self.child is not None else ())))
+
     def slice(self, start: int, stop: int) -> Node:
         """The slots from `start` up to `stop`, without copying values."""
         part = Node(self.kind, stop - start, keys=self.keys, shapes=self.shapes, format=self.format)

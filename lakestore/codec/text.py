@@ -12,9 +12,11 @@ from itertools import chain
 from json.decoder import JSONDecoder
 from typing import Any
 
+import numpy as np
 import orjson
 
 from lakestore.background import Background
+from lakestore.codec.numbers import special
 from lakestore.codec.strings import is_unicode
 from lakestore.errors import InvalidInputError
 
@@ -100,18 +102,21 @@ def has_long_integer(text: bytes) -> bool:
     return _LONG_INTEGER.search(text) is not None
 
 
-def in_json_types(value: Any, but: Collection[int] = ()) -> bool:
+def in_json_types(value: Any, but: Collection[int] = (), *, plain: bool = False) -> bool:
     """Whether a value consists of dicts, lists, texts, numbers, bools and None alone: none a tuple, an Enum, a UUID.
 
     Level by level, the loops inside C.
 
     Args:
         but: the `id` of dicts and lists in it that are not looked into.
+        plain: whether its floats must be such that all writers write them the same way.
     """
     level = [value]
     while True:
         kinds = set(map(type, level))
         if not kinds <= JSON_TYPES:
+            return False
+        if plain and float in kinds and special(np.array([item for item in level if type(item) is float])).any():
             return False
         if but:
             level = [item for item in level if id(item) not in but]

@@ -46,6 +46,15 @@ def test_a_value_in_jsons_own_types_is_taken_as_it_is() -> None:
     assert read(given.text, "it", None, given=given).value is value
 
 
+@pytest.mark.parametrize("odd", [float("nan"), float("-inf"), 1e-05, -1e22, {"a": 1e-05}, [float("nan")], (1e-05,)])
+@pytest.mark.parametrize("place", PLACES)
+def test_a_float_that_orjson_writes_otherwise_is_met_where_columns_are_made(place: Any, odd: Any) -> None:
+    value = {"rows": [{"a": 0.5, "b": "x" * 60}] * 1200, "last": place(odd)}
+    given = written(value, unseen=True)
+    assert given.unseen
+    assert read(given.text, "it", None, given=given).text == text.dump(value).encode()
+
+
 def test_columns_are_made_of_jsons_own_types_alone() -> None:
     for odd in FOREIGN:
         with pytest.raises(ForeignError):
