@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -24,7 +25,7 @@ from lakestore.cli.inspect import inspect
 from lakestore.cli.load import load
 from lakestore.cli.migrate import migrate
 from lakestore.cli.options import lake_options
-from lakestore.cli.output import complain, discard, open_streams, say
+from lakestore.cli.output import complain, discard, open_streams, say, unwritten
 from lakestore.cli.profiles import profiles
 from lakestore.cli.restore import restore
 from lakestore.cli.results import results
@@ -94,6 +95,18 @@ def run(args: Sequence[str] | None = None) -> int:
             return exits.INTERRUPTED
         complain(str(exc))
         return exits.exit_code(exc)
+    except OSError as exc:
+        if isinstance(exc, BrokenPipeError) or not _is_of_help(exc):
+            raise
+        error = unwritten(exc)
+        complain(str(error))
+        return exits.exit_code(error)
+
+
+def _is_of_help(error: OSError) -> bool:
+    """Whether an error comes from printing help or version, which click does itself."""
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    return frame.f_code.co_filename == click.utils.__file__
 
 
 def _is_interrupt(error: BaseException | None) -> bool:

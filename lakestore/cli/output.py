@@ -76,8 +76,13 @@ def write(data: str | bytes) -> None:
     except BrokenPipeError:
         raise
     except OSError as exc:
-        discard()
-        raise StorageError(f"cannot write to standard output: {exc.strerror}; what was printed is not whole") from exc
+        raise unwritten(exc) from exc
+
+
+def unwritten(error: OSError) -> StorageError:
+    """What to say of an error of stdout, which takes nothing more."""
+    discard()
+    return StorageError(f"cannot write to standard output: {error.strerror}; what was printed is not whole")
 
 
 def discard() -> None:

@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.command_line import ROOT, RUN_A
 
 
@@ -58,6 +60,14 @@ def test_output_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
         done = shell(tmp_path, f"$lakestore {command} {where}")
         assert done.returncode == 10
         assert done.stderr == b"error: cannot write to standard output: " + why + b"; what was printed is not whole\n"
+
+
+@pytest.mark.parametrize("command", ["--help", "--version", "sql --help"])
+def test_help_that_cannot_be_written_is_an_error(tmp_path: Path, command: str) -> None:
+    for where, why in ((">/dev/full", b"No space left on device"), (">&-", b"Bad file descriptor")):
+        done = shell(tmp_path, f"$lakestore {command} {where}")
+        said = b"error: cannot write to standard output: " + why + b"; what was printed is not whole\n"
+        assert (done.returncode, done.stderr) == (10, said)
 
 
 def test_streams_that_were_closed_take_no_message_and_give_no_data(tmp_path: Path) -> None:
