@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,7 +13,7 @@ import orjson
 
 from lakestore.cli.options import as_size, config, format_option, lake_options, open_lake
 from lakestore.cli.output import Field, Raw, print_rows, to_json
-from lakestore.errors import InvalidInputError, QueryError
+from lakestore.errors import InvalidInputError, NotFoundError, QueryError, StorageError
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyRelation
@@ -23,7 +24,8 @@ _NESTED = {"struct", "list", "array", "map", "union"}
 
 
 @click.command()
-@click.argument("query")
+@click.argument("query", required=False)
+@click.option("-f", "--file", metavar="FILE", help="Read the query from a file instead; '-' is standard input.")
 @click.option(
     "-p",
     "--param",
@@ -45,13 +47,15 @@ _NESTED = {"struct", "list", "array", "map", "union"}
 )
 @format_option
 @lake_options
-def sql(query: str, params: tuple[str, ...], timeout: float, memory: int, format: str | None) -> None:
+def sql(
+    query: str | None, file: str | None, params: tuple[str, ...], timeout: float, memory: int, format: str | None
+) -> None:
     """Answer one SELECT over the lake.
 
-    It is written in DuckDB's SQL; '-' reads it from standard input. Every lake table is there by its
-    name ('lakestore tables' lists them), and 'results', also called 'backtest_results', has a row for
-    each result. The query sees one snapshot; it can neither write nor read any file but the lake's live
-    data files.
+    It is written in DuckDB's SQL; '-f FILE' reads it from a file, '-' from standard input. Every lake
+    table is there by its name ('lakestore tables' lists them), and 'results', also called
+    'backtest_results', has a row for each result. The query sees one snapshot; it can neither write nor
+    read any file but the lake's live data files.
 
     A value for $NAME is text that DuckDB compares with any column; where it is to be calculated with, cast it:
     $fee::DOUBLE.
@@ -62,22 +66,39 @@ def sql(query: str, params: tuple[str, ...], timeout: float, memory: int, format
     Example:
       lakestore sql 'SELECT strategy, count(*) AS n FROM trades GROUP BY ALL ORDER BY n DESC'
       lakestore sql -p pair=BTC/USD -p since=2026-01-01 'FROM trades WHERE pair = $pair AND run_date >= $since'
-      lakestore sql - --format csv < report.sql > report.csv
+      lakestore sql -f report.sql --format csv > report.csv
     """
     from lakestore.query import Limits
 
     given = dict(_param(text) for text in params)
     settings = config(format)
-    if query == "-":
-        try:
-            query = sys.stdin.buffer.read().decode("utf-8-sig")
-        except UnicodeDecodeError as exc:
-            raise InvalidInputError(f"the query on standard input is not UTF-8: {exc}") from exc
+    text = _text(query, file)
     with open_lake(settings) as lake:
-        relation = lake.sql(query, given or None, untrusted=True, limits=Limits(seconds=timeout, memory=f"{memory}B"))
+        relation = lake.sql(text, given or None, untrusted=True, limits=Limits(seconds=timeout, memory=f"{memory}B"))
         kinds = [kind.id for kind in relation.types]
         fields = [Field(name, number=kind in _NUMBERS) for name, kind in zip(relation.columns, kinds, strict=True)]
         print_rows(fields, _rows(relation), settings.format)
+
+
+def _text(query: str | None, file: str | None) -> str:
+    """The SQL that is asked for, by itself or by the name of its file."""
+    if query is not None and file is None and query != "-":
+        if query.lower().endswith(".sql") and (len(query.split()) == 1 or Path(query).is_file()):
+            raise click.UsageError(f"{query!r} is the name of a file, not SQL: give it as '-f {query}'.")
+        return query
+    name = query or file
+    if name is None or (query is not None and file is not None):
+        raise click.UsageError("Give one query: its text, '-f FILE', or '-' for standard input.")
+    where = "on standard input" if name == "-" else f"in {name}"
+    try:
+        raw = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as exc:
+        raise InvalidInputError(f"the query {where} is not UTF-8: {exc}") from exc
+    except FileNotFoundError as exc:
+        raise NotFoundError(f"there is no file {name}") from exc
+    except OSError as exc:
+        raise StorageError(f"cannot read the query {where}: {exc.strerror}") from exc
 
 
 def _param(text: str) -> tuple[str, str]:

@@ -23,6 +23,22 @@ def test_sql_answers_as_a_table(call: Call, lake: Path) -> None:
     ]
 
 
+def test_sql_reads_the_query_from_a_file(call: Call, lake: Path, tmp_path: Path) -> None:
+    report = tmp_path / "my report.sql"
+    report.write_bytes(b"\xef\xbb\xbfSELECT count(*) AS n\nFROM trades WHERE pair = $pair; -- done\n")
+    assert call("sql", "-f", str(report), "-p", "pair=ETH/USD", "--format", "csv").out == "n\n1\n"
+    assert call("sql", "--file", "-", "--format", "csv", stdin=b"SELECT 1 AS n").out == "n\n1\n"
+    for name in (str(report), "missing.sql", "Report.SQL"):
+        done = call("sql", name)
+        assert done.code == 2 and f"is the name of a file, not SQL: give it as '-f {name}'." in done.err
+    for args in ((), ("SELECT 1", "-f", str(report)), ("-", "-f", "-")):
+        assert (done := call("sql", *args)).code == 2 and "Give one query" in done.err
+    assert call("sql", "-f", "missing.sql").code == 4
+    assert call("sql", "-f", str(tmp_path)).code == 10
+    report.write_bytes(b"SELECT '\xff'")
+    assert (done := call("sql", "-f", str(report))).code == 3 and "is not UTF-8" in done.err
+
+
 def test_sql_reads_the_query_from_standard_input(call: Call, lake: Path) -> None:
     done = call("sql", "-", "--format", "csv", stdin=b"SELECT pair, tags\nFROM trades ORDER BY pnl; -- done\n")
     assert list(csv.reader(io.StringIO(done.out))) == [
