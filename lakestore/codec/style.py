@@ -112,10 +112,15 @@ def detect(text: bytes, start: int, escapes: Escapes, *, thorough: bool = True) 
     stack: list[tuple[int, str]] = []
     colon, comma = ":", ","
     space = ""
+    before = ""
     last = b""
     records = 0
+    at = start
     for match in _TOKEN.finditer(text, start, min(len(text), start + _SAMPLE)):
-        token = match.group()
+        if match.start() != at:
+            # A text that the sample's end cuts: what it holds, such as a time of day, is no punctuation.
+            break
+        token, at = match.group(), match.end()
         if token[0] in b" \t\r\n":
             space = token.decode()
             continue
@@ -124,7 +129,7 @@ def detect(text: bytes, start: int, escapes: Escapes, *, thorough: bool = True) 
         elif last == b"," and gaps[stack[-1]][1] is None:
             gaps[stack[-1]][1] = space
         elif last == b":":
-            colon = colon.rstrip(" \t\r\n") + space
+            colon = f"{before}:{space}"
         if token in (b"[", b"{"):
             stack.append((len(stack), token.decode()))
             gaps.setdefault(stack[-1], [None, None, None])
@@ -136,7 +141,7 @@ def detect(text: bytes, start: int, escapes: Escapes, *, thorough: bool = True) 
                 break
             records += len(stack) == 1
         elif token == b":":
-            colon = space + ":"
+            before = space
         elif token == b",":
             comma = space + ","
             if records >= 3 and match.end() - start > (8_192 if thorough else 1_024):

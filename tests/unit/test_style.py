@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from lakestore.codec.strings import Escapes
+from lakestore.codec import style
+from lakestore.codec.strings import PLAIN, Escapes
 from lakestore.codec.style import escapes
 from lakestore.inspection import inspect
 
@@ -62,3 +63,16 @@ def test_a_delete_character_that_stands_as_it_is_tells_that_only_control_charact
 @pytest.mark.parametrize("form", [{}, {"indent": 2}, {"indent": "\t"}, {"indent": 4, "separators": (",", ":")}])
 def test_a_record_longer_than_the_sample_needs_no_patch(document: Any, form: dict[str, Any]) -> None:
     assert inspect(json.dumps(document, **form)).fidelity.kind == "style"
+
+
+@pytest.mark.parametrize("form", [{}, {"indent": 2}, {"separators": (" , ", " : ")}])
+@pytest.mark.parametrize("key", ["2024-01-02 09:30:{:02}+08:00", "a{{,[b]:}} {}", "{}"])
+def test_where_the_sample_ends_tells_nothing(monkeypatch: pytest.MonkeyPatch, key: str, form: dict[str, Any]) -> None:
+    text = json.dumps({key.format(place): place + 0.5 for place in range(9)}, **form).encode()
+    whole = style.detect(text, 0, PLAIN)
+    rows = text.index(b"1.5")
+    for length in range(rows, len(text)):
+        monkeypatch.setattr(style, "_SAMPLE", length)
+        found = style.detect(text, 0, PLAIN)
+        assert (found.colon, found.comma) == (whole.colon, whole.comma), text[:length]
+        assert found.gaps[0, "{"][:2] == whole.gaps[0, "{"][:2]
