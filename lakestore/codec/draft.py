@@ -27,7 +27,7 @@ class Draft:
     """A document read: its text, its value, its profile and its record tables.
 
     `python`: Python's `json` read it; `exact`: so that nothing differs from what `json` reads; `is_large`: threads may
-    share its work; `escapes`: what its writer escaped.
+    share its work; `is_own`: it was written here, of a value; `escapes`: what its writer escaped.
     """
 
     source: Background[Hashed]
@@ -38,6 +38,7 @@ class Draft:
     python: bool
     exact: bool
     is_large: bool = False
+    is_own: bool = False
     escapes: Escapes = PLAIN
 
     @property
@@ -123,7 +124,9 @@ def _parsed(given: Given, where: str, profile: Profile | str | None, profiles: P
     value, python = given.value, given.python
     if value is None:
         value, python = text.parse(given.text, where)
-    return _draft(Hashed(given.text), where, value, choose(value, profile, profiles), python, exact=False)
+    draft = _draft(Hashed(given.text), where, value, choose(value, profile, profiles), python, exact=False)
+    draft.is_own = given.value is not None
+    return draft
 
 
 def exactly(draft: Draft) -> Draft:

@@ -128,8 +128,12 @@ def worse(one: Fidelity, other: Fidelity) -> Fidelity:
 def _written(draft: Draft, start: int, node: Node, form: str) -> tuple[Style, int | None]:
     """The style in which a node gives the text from `start` on, and where that ends; None where no style does."""
     source = draft.text
+    if draft.is_own:
+        # How it was written needs not be found out.
+        own = replace(COMPACT, escapes=draft.escapes)
+        if (ended := _ended(source, start, node, own, form)) is not None:
+            return ended
     found = style.detect(source, start, draft.escapes, thorough=draft.exact)
-    bracket = render.brackets(form)[1]
     first = None
     for dialect in dialects.candidates(source, start, node):
         first = first or dialect
@@ -137,12 +141,19 @@ def _written(draft: Draft, start: int, node: Node, form: str) -> tuple[Style, in
         # What failed once fails mostly in its first rows: a block of them takes a hundred times as long.
         if (draft.exact or dialect != first) and not _begins(source, start, node, tried, form):
             continue
-        at = _same(source, start, render.body(node, tried, form))
-        # The white space before the closing bracket is beyond the sample: it is read where the rows end.
-        closing = None if at is None else _CLOSING.match(source, at)
-        if closing is not None and closing[2] == bracket.encode():
-            return tried.closed(closing[1].decode()), closing.end()
+        if (ended := _ended(source, start, node, tried, form)) is not None:
+            return ended
     return found, None
+
+
+def _ended(source: bytes, start: int, node: Node, written: Style, form: str) -> tuple[Style, int] | None:
+    """The style and where the text ends, if a node gives the text from `start` on in that style."""
+    at = _same(source, start, render.body(node, written, form))
+    # The white space before the closing bracket is beyond the sample: it is read where the rows end.
+    closing = None if at is None else _CLOSING.match(source, at)
+    if closing is None or closing[2] != render.brackets(form)[1].encode():
+        return None
+    return written.closed(closing[1].decode()), closing.end()
 
 
 def _begins(source: bytes, start: int, node: Node, written: Style, form: str) -> bool:
