@@ -32,7 +32,7 @@ def test_numpy_tells_when_a_run_was(lake: Lake, given: Any) -> None:
     assert len(lake.results(since=given)) == 1
 
 
-@pytest.mark.parametrize("given", [np.datetime64("NaT"), np.array([1.0, 2.0]), np.float64("nan"), np.bool_(True)])
+@pytest.mark.parametrize("given", [np.datetime64("NaT", "ns"), np.array([1.0, 2.0]), np.float64("nan"), np.bool_(True)])
 def test_what_is_no_time_of_numpy_is_refused(lake: Lake, given: Any) -> None:
     with pytest.raises(lakestore.InvalidInputError, match="is not a time"):
         lake.save(RUN, created_at=given)

@@ -55,7 +55,7 @@ FOREIGN = st.one_of(
     st.just(np.str_("text")),
     st.just(OrderedDict(a=1e-07)),
     st.just(np.timedelta64(3, "s")),
-    st.just(np.datetime64("NaT")),
+    st.just(np.datetime64("NaT", "ns")),
     st.just({1}),
 )
 ITEMS = st.one_of(SCALARS, FOREIGN)
