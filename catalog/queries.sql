@@ -487,6 +487,9 @@ SELECT r.write_id, encode(r.sha256, 'hex'), f.path, f.table_name, f.strategy, s.
 FROM backtest_results r JOIN result_files s USING (write_id) JOIN data_files f USING (file_id)
 WHERE s.write_id = ANY (%(write_ids)s) AND f.let_go_at IS NULL ORDER BY f.file_id
 
+-- name: living_stats
+SELECT write_id, stats FROM backtest_results WHERE write_id = ANY (%(write_ids)s) AND stats IS NOT NULL
+
 -- name: find_file
 SELECT pg_is_in_recovery(), EXISTS (SELECT FROM files f WHERE {at_paths})
 

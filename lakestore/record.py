@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from base64 import b64decode, b64encode
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -31,6 +31,8 @@ _FIELDS = (
 _RECORD, _ENVELOPE, _KEPT = 5, 6, 7
 _SHARED, _ALONE = (1, 3, 4, _RECORD, _ENVELOPE), (1, 3, 4, _KEPT)
 """The columns of a file of several rows, and of one row: there each column costs more than what stands in it."""
+FEW = 4_096
+"""Rows of a result up to which its own file does not repeat the statistics: who makes the catalog anew counts again."""
 ROW_GROUP = 128
 """Rows of a row group of a compacted file: envelopes are large, and mostly one is looked for."""
 
@@ -56,8 +58,13 @@ class Row:
         return UUID(self.record.get("batch", self.record["write_id"]))
 
     @property
+    def has_stats(self) -> bool:
+        """Whether it holds the statistics; else they are what the rows amount to."""
+        return "stats" in self.record
+
+    @property
     def stats(self) -> RunStats:
-        """The statistics."""
+        """The statistics that it holds."""
         by_symbol = {table: b64decode(text) for table, text in self.record.get("by_symbol", {}).items()}
         told = self.record.get("stats", "")
         if isinstance(told, dict):
@@ -88,7 +95,8 @@ def row_of(
     }
     if info.strategies != (info.strategy,):
         record["strategies"] = list(info.strategies)
-    if info.stats.packed:
+    follows = batch is None and not info.stats.by_symbol and sum(info.tables.values()) <= FEW
+    if info.stats.packed and not follows:
         record["stats"] = b64encode(info.stats.packed).decode()
     if info.stats.by_symbol:
         record["by_symbol"] = {table: b64encode(row).decode() for table, row in info.stats.by_symbol.items()}
@@ -99,6 +107,13 @@ def row_of(
     if zone_assumed:
         record["zone_assumed"] = True
     return Row(info.task_id, info.status, info.created_at, record, envelope)
+
+
+def with_stats(row: Row, packed: bytes | None) -> Row:
+    """A row for a file of several, which holds the statistics of each."""
+    if row.has_stats or not packed:
+        return row
+    return replace(row, record={**row.record, "stats": b64encode(packed).decode()})
 
 
 def to_buffer(rows: Sequence[Row], *, compacted: bool = False) -> pa.Buffer:

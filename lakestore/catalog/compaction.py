@@ -96,6 +96,11 @@ class Compaction:
             found[row[0]] = Living(row[1], (*(before.spans if before else ()), RowSpan(*row[2:])))
         return found
 
+    def stats(self, write_ids: Sequence[UUID]) -> dict[UUID, bytes]:
+        """Return the packed statistics of those of the versions that are alive and have some."""
+        rows = self._rows("read statistics", "living_stats", write_ids=list(write_ids))
+        return {write_id: bytes(packed) for write_id, packed in rows}
+
     def exchange(self, exchange: Exchange, compaction_id: UUID) -> None:
         """Put new files in the place of old ones; on return that is durable.
 

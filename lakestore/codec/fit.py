@@ -213,7 +213,7 @@ class Fit:
         if not self.decimals:
             return plain
         zeros = numbers.negative_zeros(values)
-        if len(zeros) > max(8, MAX_NEGATIVE_ZEROS * len(values)):
+        if _are_many(zeros, values):
             return plain
         found = numbers.decimals(values)
         if found is not None:
@@ -353,6 +353,29 @@ def decimal_array(whole: npt.NDArray[np.int64], kind: pa.Decimal128Type, like: p
     wide[:, 1] = whole >> 63
     validity = like.is_valid().buffers()[1] if like.null_count else None
     return pa.Array.from_buffers(kind, len(whole), [validity, pa.py_buffer(wide)])
+
+
+def own_form(array: pa.Array, decimals: bool) -> pa.Array:
+    """A column of numbers in the form that a result has alone, whatever other results beside it made of it."""
+    if pa.types.is_floating(array.type):
+        values = numbers.doubles(array)
+        if not decimals or _are_many(numbers.negative_zeros(values), values):
+            return array
+        found = numbers.decimals(values)
+        return array if found is None else decimals_of(found[1], found[0], array)
+    if not pa.types.is_decimal(array.type):
+        return array
+    whole, scale = encodings.numbers_of(array), array.type.scale
+    if (missing := numbers.nulls(array)) is not None:
+        whole = np.where(missing, 0, whole)
+    while scale and not (whole % 10).any():
+        whole, scale = whole // 10, scale - 1
+    return decimals_of(whole, scale, array)
+
+
+def _are_many(zeros: Sequence[int], values: numbers.Floats) -> bool:
+    """Whether there are too many −0.0 for decimals."""
+    return len(zeros) > max(8, MAX_NEGATIVE_ZEROS * len(values))
 
 
 def integers_of(array: pa.Array) -> pa.Array:

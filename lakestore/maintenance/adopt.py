@@ -19,7 +19,7 @@ from lakestore.codec.profiles.registry import known
 from lakestore.errors import AlreadyExistsError, CorruptFileError
 from lakestore.lake import Parts
 from lakestore.maintenance import facts
-from lakestore.maintenance.described import Place, choose, document_of, result_of, stated
+from lakestore.maintenance.described import Place, choose, document_of, result_of, rows_of, stated, stats_of
 from lakestore.maintenance.facts import Damaged, Facts
 from lakestore.maintenance.versions import Version, Versions
 from lakestore.model import LakeTable, NewFile, NewResult, RowSpan
@@ -169,7 +169,9 @@ class Adoption:
 
         chosen = choose(row, envelope, held, named)
         said = stated(envelope, self._profiles, where, lambda: document_of(self._parts.files, envelope, chosen, where))
-        return result_of(row, envelope, chosen, own.file.strategy, own.file.run_date, said)
+        tables = {each.table.name: each.table for each in found if each.table is not None}
+        told = stats_of(self._parts, row, envelope, tables, lambda region: rows_of(self._parts.files, chosen, region))
+        return result_of(row, envelope, chosen, own.file.strategy, own.file.run_date, said, told)
 
 
 def _is_results(name: str) -> bool:

@@ -15,12 +15,15 @@ from lakestore import layout, parquet, record
 from lakestore.catalog.rebuild import Held
 from lakestore.codec import decode, text
 from lakestore.codec.envelope import Envelope, StoredRegion
+from lakestore.codec.pack import Rows
 from lakestore.codec.profiles.profile import ANY, Path, Profile
 from lakestore.codec.profiles.registry import Profiles
+from lakestore.codec.statistics import stats
 from lakestore.errors import CorruptFileError, LakestoreError
 from lakestore.files import Files
 from lakestore.identity import searchable
-from lakestore.model import Fidelity, NewResult, ResultInfo
+from lakestore.lake import Parts
+from lakestore.model import Fidelity, LakeTable, NewResult, ResultInfo, RunStats
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 Place = tuple[str, str]
@@ -79,13 +82,19 @@ def _name(held: Held) -> UUID:
 
 
 def result_of(
-    row: record.Row, envelope: Envelope, chosen: Chosen, strategy: str, day: date, stated: tuple[Any, Any]
+    row: record.Row,
+    envelope: Envelope,
+    chosen: Chosen,
+    strategy: str,
+    day: date,
+    stated: tuple[Any, Any],
+    stats: RunStats,
 ) -> NewResult:
     """The catalog's entry of a version.
 
     Args:
         strategy, day: of its row's partition.
-        stated: its parameters and metrics.
+        stated: its parameters and metrics; stats: its statistics.
     """
     said = row.record
     held = chosen.spans.values()
@@ -106,7 +115,7 @@ def result_of(
         tables=said["tables"],
         params=stated[0],
         metrics=stated[1],
-        stats=row.stats,
+        stats=stats,
     )
     replaces = said.get("replaces")
     spans = tuple(each.span for each in held)
@@ -121,10 +130,48 @@ def document_of(files: Files, envelope: Envelope, chosen: Chosen, where: str) ->
     """
 
     def fetch(region: StoredRegion) -> Mapping[int, pa.Array]:
-        span = chosen.spans[region.table, region.strategy].span
-        return parquet.from_buffer(files.read(span.path), span.path, first_row=span.first_row, rows=span.rows)
+        return rows_of(files, chosen, region)
 
     return decode.value_of(b"".join(decode.pieces(envelope, fetch, where)), envelope, where)
+
+
+def rows_of(files: Files, chosen: Chosen, region: StoredRegion) -> Mapping[int, pa.Array]:
+    """The columns of a version's record table by field id, read from where they were chosen to be."""
+    span = chosen.spans[region.table, region.strategy].span
+    found = parquet.read_part(str(files.path(span.path)), span.first_row, span.rows)
+    if found is not None:
+        return found
+    return parquet.from_buffer(files.read(span.path), span.path, first_row=span.first_row, rows=span.rows)
+
+
+def stats_of(
+    parts: Parts,
+    row: record.Row,
+    envelope: Envelope,
+    tables: Mapping[str, LakeTable],
+    fetch: Callable[[StoredRegion], Mapping[int, pa.Array]],
+) -> RunStats:
+    """The statistics of a version: as its row holds them, else what its rows amount to; none where these are damaged.
+
+    Args:
+        tables: its lake tables by name.
+        fetch: gives the columns of a record table by field id.
+    """
+    if row.has_stats:
+        return row.stats
+    found = []
+    try:
+        for region in envelope.regions:
+            table = tables.get(region.table)
+            if table is not None and region.rows:
+                wanted = {*stats.numbers(table), *(column.field_id for column in table.units.values())}
+                columns = [
+                    (parquet.field("", array.type, own), array) for own, array in fetch(region).items() if own in wanted
+                ]
+                found.append((table, Rows(row.task_id, region.rows, columns)))
+        return RunStats(stats.again(found, decimals=parts.home.numbers == "decimal"))
+    except CorruptFileError:
+        return RunStats()
 
 
 def stated(envelope: Envelope, profiles: Profiles, where: str, document: Callable[[], Any]) -> tuple[Any, Any]:

@@ -103,10 +103,9 @@ class Merging:
             return None
         ordered = sorted(found.values(), key=lambda pair: pair[0].task_id)
         if group.table == layout.RESULTS:
-            data = record.to_buffer(
-                [row for _, part in ordered for row in record.rows(parquet.columns_of(part), group.table)],
-                compacted=True,
-            )
+            stats = self._parts.catalog.compaction.stats(list(found))
+            own = [row for _, part in ordered for row in record.rows(parquet.columns_of(part), group.table)]
+            data = record.to_buffer([record.with_stats(row, stats.get(row.write_id)) for row in own], compacted=True)
         else:
             results = [pack.Rows(each.task_id, each.rows, _columns(part)) for each, part in ordered]
             versions = [each.write_id for each, _ in ordered]

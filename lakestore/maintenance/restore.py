@@ -24,6 +24,7 @@ from lakestore.errors import (
 )
 from lakestore.identity import searchable
 from lakestore.lake import Lake, Parts
+from lakestore.maintenance.described import stats_of
 from lakestore.model import LetGo, NewFile, NewResult, ResultInfo, RowSpan
 from lakestore.result import Result
 
@@ -117,8 +118,10 @@ def _copied(parts: Parts, old: ResultInfo, live: UUID | None) -> tuple[NewResult
             raise CorruptFileError(f"{where} has no rows in table {region.table!r} any more: nothing was restored")
         return parquet.from_buffer(rows[region.table, region.strategy], where)
 
-    info = replace_fields(old, write_id=write_id, saved_at=parts.now(), stats=own.stats)
-    Result(info, Envelope.from_bytes(own.envelope, where), fetch).to_json()
+    envelope = Envelope.from_bytes(own.envelope, where)
+    told = stats_of(parts, own, envelope, parts.catalog.tables(), fetch)
+    info = replace_fields(old, write_id=write_id, saved_at=parts.now(), stats=told)
+    Result(info, envelope, fetch).to_json()
     replaces = live or old.write_id
     zone_assumed = bool(own.record.get("zone_assumed"))
     row = record.row_of(info, own.envelope, replaces=replaces, zone_assumed=zone_assumed)

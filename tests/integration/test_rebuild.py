@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 import sys
 from collections.abc import Callable
 from datetime import timedelta
@@ -83,6 +84,43 @@ def test_statistics_by_symbol_come_back(lake: Lake, lose: Lose, dsn: str, monkey
     rebuild(lake.root, dsn=dsn)
     with lakestore.open(lake.root, dsn=dsn) as again:
         assert again.sql(asked).fetchall() == before
+
+
+def test_statistics_that_no_file_of_results_holds_are_counted_again(lake: Lake, lose: Lose, dsn: str) -> None:
+    def packed() -> dict[str, tuple[bytes | None, ...]]:
+        with psycopg.connect(dsn) as conn:
+            found = conn.execute("SELECT task_id, stats FROM backtest_results ORDER BY task_id").fetchall()
+        return {task_id: tuple(rest) for task_id, *rest in found}
+
+    forms: dict[str, list[float | int | None]] = {
+        "decimals": [n / 8 for n in range(80)],
+        "doubles": [1 / (n + 1) for n in range(80)],
+        "beside": [100 + n / 8 + (n % 3 - 1) * math.ulp(100 + n / 8) for n in range(80)],
+        "integers": list(range(80)),
+        "zeros": [-0.0] * 40 + [0.1] * 40,
+        "few_zeros": [-0.0, *(n / 10 for n in range(79))],
+        "gaps": [None if n % 3 else n / 100 for n in range(80)],
+        "odd": [float("nan"), *range(79)],
+    }
+    for number, (name, values) in enumerate(forms.items()):
+        rows = [{"x": value, "wide": 2**60 + n} for n, value in enumerate(values)]
+        lake.save({"strategy": "s", "created_at": f"2026-01-0{number // 6 + 1}", "t": rows, "u": []}, task_id=name)
+        lake.save({"strategy": "s", "created_at": "2026-02-01", "t": rows[:9]}, task_id=f"{name} 2")
+    lake.delete("gaps 2")
+    restore(lake, "gaps 2")
+    before = packed()
+    for tables in (None, "t", "results"):
+        if tables is not None:
+            # In files of several results columns take other forms than they had alone.
+            assert any(done.into for done in compact(lake, table=tables))
+        assert packed() == before
+        lake.close()
+        lose()
+        done = rebuild(lake.root, dsn=dsn)
+        assert (done.results, done.incomplete, done.damaged) == (len(before), (), ())
+        assert packed() == before
+        lake = lakestore.open(lake.root, dsn=dsn)
+    lake.close()
 
 
 def test_the_rebuilt_catalog_answers_as_the_lost_one_did(lake: Lake, lose: Lose, dsn: str) -> None:

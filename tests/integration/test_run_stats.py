@@ -88,13 +88,29 @@ def test_compaction_leaves_statistics_as_they_were(lake: Lake) -> None:
     assert row == told
 
 
-def test_the_results_file_holds_the_same_statistics(lake: Lake, dsn: str) -> None:
-    info = lake.save({"strategy": "s", "t": ROWS}, task_id="a")
-    [file] = lake.files(RESULTS)
-    [row] = record.rows(from_buffer((lake.root / file.path).read_bytes(), file.path), file.path)
+def test_the_results_file_holds_the_same_statistics_where_rows_are_many_or_shared(
+    lake: Lake, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def held() -> dict[str, RunStats | None]:
+        found = [
+            row
+            for file in lake.files(RESULTS)
+            for row in record.rows(from_buffer((lake.root / file.path).read_bytes(), file.path), file.path)
+        ]
+        return {row.task_id: row.stats if row.has_stats else None for row in found}
+
+    few = lake.save({"strategy": "s", "created_at": "2024-01-01", "t": ROWS}, task_id="few")
+    monkeypatch.setattr(record, "FEW", len(ROWS) - 1)
+    lake.save({"strategy": "s", "created_at": "2024-01-01", "t": ROWS}, task_id="many")
+    lake.save_many([Item(document={"strategy": "b", "t": ROWS}, task_id=f"b{n}") for n in (1, 2)])
     with psycopg.connect(dsn) as conn:
-        [(packed,)] = conn.execute("SELECT stats FROM backtest_results").fetchall()
-    assert row.stats == RunStats(packed) == info.stats
+        rows = conn.execute("SELECT task_id, stats FROM backtest_results").fetchall()
+    packed = {task_id: RunStats(stats) for task_id, stats in rows}
+    assert packed["few"] == few.stats != RunStats()
+    assert held() == {**packed, "few": None}
+    # In a file with others it is told: to count them again would take reading a file for each.
+    assert [done.into for done in maintenance.compact(lake, table=RESULTS, strategy="s")] == [1]
+    assert held() == packed
 
 
 def test_statistics_are_bounded_like_results(lake: Lake) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import struct
 from collections.abc import Sequence
@@ -14,8 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lakestore import parquet
-from lakestore.codec import fit
-from lakestore.codec.pack import Rows
+from lakestore.catalog.memory import MemorySchema
+from lakestore.codec import encode, fit
+from lakestore.codec.draft import read
+from lakestore.codec.pack import Rows, merged
 from lakestore.codec.statistics import packing, packing_older, stats, sums
 from lakestore.codec.statistics.packing import Whole
 from lakestore.model import FIRST_FIELD_ID, Column, LakeTable
@@ -140,3 +143,37 @@ def test_rows_of_the_older_forms_stand_among_those_of_the_present_one() -> None:
     assert [row[:2] for row in found[4:]] == [(task, name) for task in ("1", "4") for name in ("prices", "whole")]
     assert found[4][2:] == found[6][2:] == (3, 0, -0.03, 10.5, 10.54, None)
     assert _unpacked([one], {17: "whole"}) == [found[0], found[3]]
+
+
+_numbers = st.one_of(
+    st.none(),
+    st.integers(-(2**53), 2**53),
+    st.integers(-9, 9),
+    st.decimals(-1000, 1000, places=3).map(float),
+    st.sampled_from([-0.0, 0.0, 0.1, math.nan, math.inf, 2.0**53, 1e16, 1e-7, 86259.33378319997]),
+    st.floats(),
+)
+
+
+@given(st.lists(st.lists(_numbers, min_size=1, max_size=6), min_size=2, max_size=3), st.booleans())
+def test_rows_among_those_of_others_amount_to_what_they_did_alone(columns: list[list[Any]], decimals: bool) -> None:
+    schema = MemorySchema()
+    parts = []
+    for values in columns:
+        text = json.dumps({"t": [{"x": value} for value in values]}).encode()
+        draft = read(text, "it", None)
+        found = encode.encode(draft, schema, task_id="a", strategy="s", decimals=decimals, files=False)
+        parts += [part for part in found.parts if part.table == "t"]
+    table = schema.table(json.dumps("t"), "t")
+    counts = [part.rows for part in parts]
+    together = merged([part.held.columns for part in parts], counts)
+    first = 0
+    for part in parts:
+        alone = packing.packed(stats.of([(part.lake, part.held)]), {})
+        rows = Rows("a", part.rows, [(item, array.slice(first, part.rows)) for item, array in together])
+        again = stats.again([(table, rows)], decimals=decimals)
+        names = {column.field_id: column.name for column in part.lake.shown}
+        # Columns that the other results alone have say that all is null.
+        told = [row for row in map(repr, _unpacked([again], names)) if f"{part.rows}, {part.rows}, None" not in row]
+        assert told == [row for row in map(repr, _unpacked([alone], names)) if "None, None, None, None" not in row]
+        first += part.rows

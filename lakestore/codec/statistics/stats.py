@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from lakestore import parquet
 from lakestore.codec import pack, ulps
-from lakestore.codec.fit import doubles_of
+from lakestore.codec.fit import doubles_of, own_form
 from lakestore.codec.statistics import bits, packing, packing_older, sums
 from lakestore.codec.statistics.packing import Amounts, Column, Whole
 from lakestore.model import LakeTable
@@ -49,6 +49,22 @@ def of(parts: Iterable[Part]) -> dict[str, Whole]:
         count, columns = merged(rows, numbers(table))
         found[table.name] = Whole(count, [_column(own, array) for own, array in columns])
     return found
+
+
+def again(parts: Iterable[Part], *, decimals: bool) -> bytes:
+    """What was packed when a result was saved, made of its rows as files hold them now.
+
+    Results that share a file share the forms of its columns; sums depend on whether numbers are decimals.
+
+    Args:
+        decimals: whether the lake stores decimal numbers as such.
+    """
+    whole = of((table, _own_form(_joined(table, rows), decimals)) for table, rows in parts)
+    return packing.packed(whole, {})
+
+
+def _own_form(rows: pack.Rows, decimals: bool) -> pack.Rows:
+    return replace(rows, columns=[(item, own_form(array, decimals)) for item, array in rows.columns])
 
 
 def by_table(parts: Iterable[Part]) -> list[tuple[LakeTable, list[pack.Rows]]]:
