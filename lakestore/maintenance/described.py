@@ -164,9 +164,13 @@ def stats_of(
         for region in envelope.regions:
             table = tables.get(region.table)
             if table is not None and region.rows:
-                wanted = {*stats.numbers(table), *(column.field_id for column in table.units.values())}
+                # A file of several results has columns of the others too.
+                own = {member.get(name) for member in region.meta.get("c", ()) for name in ("f", "u")}
+                wanted = own & {*stats.numbers(table), *(column.field_id for column in table.units.values())}
                 columns = [
-                    (parquet.field("", array.type, own), array) for own, array in fetch(region).items() if own in wanted
+                    (parquet.field("", array.type, field_id), array)
+                    for field_id, array in fetch(region).items()
+                    if field_id in wanted
                 ]
                 found.append((table, Rows(row.task_id, region.rows, columns)))
         return RunStats(stats.again(found, decimals=parts.home.numbers == "decimal"))
