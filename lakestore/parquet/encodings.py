@@ -46,7 +46,7 @@ _QUICK = 3
 """The level of zstd for trials, and for pages that a search gains nothing on."""
 MOST = 19
 """The level for what is to last for years."""
-_SMALL, _TINY = 16_384, 256
+_SMALL, _TINY = 16_384, 640
 """Rows up to which a file is compressed more thoroughly."""
 _FEW, _MIDDLE = 4_096, 6
 """Rows beyond which differences in whole bytes are searched at this level of zstd: a thorough search takes 1.7 kB off

@@ -61,6 +61,17 @@ def test_what_tables_have_in_common_comes_back() -> None:
     )
 
 
+@pytest.mark.parametrize(("size", "magic"), [(0, 3), (15_000, 3), (17_000, 4), (64_000, 4), (66_000, 3), (2 << 20, 3)])
+def test_envelopes_of_short_and_long_texts_come_back(size: int, magic: int) -> None:
+    text = b'{"rows": , "profit_mean_pct": 12.25, "trades": 31}'
+    envelope = replace(_ENVELOPE, skeleton=(text * (size // len(text) + 1))[: size or len(text)])
+    data = envelope.to_bytes()
+    assert data[0] == magic
+    assert Envelope.from_bytes(data, "it") == envelope
+    with pytest.raises(CorruptFileError, match="damaged"):
+        Envelope.from_bytes(data[: len(data) // 2], "it")
+
+
 @pytest.mark.parametrize("older", [_OLDEST, _OLDER])
 def test_an_envelope_of_an_older_form_is_read(older: bytes) -> None:
     assert Envelope.from_bytes(older, "it") == replace(_ENVELOPE, blobs=(b"\x01",))
