@@ -295,6 +295,11 @@ LEFT JOIN (
 WHERE f.let_go_at IS NULL AND (%(tables)s::text[] IS NULL OR f.table_name = ANY (%(tables)s::text[]))
 ORDER BY f.table_name, f.strategy, f.run_date, f.file_id
 
+-- name: within_partition
+-- Rows of one result in two tables may be of partitions of different length, until compaction has moved all of them.
+run_date <= coalesce((SELECT (date_trunc(partition, %(last_of_task)s::date::timestamp) + ('1 ' || partition)::interval)::date - 1
+                      FROM lake), 'infinity')
+
 -- name: within
 -- Nothing given, nothing bounded. `since` and `until` are of created_at, from which run_date follows.
 (%(strategies)s::text[] IS NULL OR strategy = ANY (%(strategies)s::text[]))
@@ -302,6 +307,7 @@ AND run_date >= coalesce(%(first_date)s::date, '-infinity')
 AND run_date <= coalesce(%(last_date)s::date, 'infinity')
 AND run_date >= coalesce((SELECT date_trunc(partition, %(since)s::timestamptz AT TIME ZONE 'UTC')::date FROM lake), '-infinity')
 AND run_date <= coalesce((%(until)s::timestamptz AT TIME ZONE 'UTC')::date, 'infinity')
+AND {within_partition}
 
 -- name: within_results
 (%(task_ids)s::text[] IS NULL OR task_id = ANY (%(task_ids)s::text[]))
@@ -310,6 +316,7 @@ AND created_at <= coalesce(%(until)s::timestamptz, 'infinity')
 AND (%(strategies)s::text[] IS NULL OR strategy = ANY (%(strategies)s::text[]))
 AND run_date >= coalesce(%(first_date)s::date, '-infinity')
 AND run_date <= coalesce(%(last_date)s::date, 'infinity')
+AND {within_partition}
 
 -- name: file_columns
 f.table_name, f.path, f.strategy, f.run_date, f.rows, f.bytes,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import UTC, date, datetime, time
 from typing import Any, Final, TypeVar
 
 from lakestore.catalog.failures import is_storable
@@ -25,6 +25,8 @@ class Bounds:
     since: datetime | None = None
     """On the `created_at` of the result that a row belongs to."""
     until: datetime | None = None
+    last_of_task: date | None = None
+    """On the `run_date` of rows of the same result in another table: their partition may be a coarser one."""
     table_names: frozenset[str] | None = None
     """Of statistics, as the next two."""
     column_names: frozenset[str] | None = None
@@ -41,6 +43,7 @@ class Bounds:
             _either(self.last_date, other.last_date, min),
             _either(self.since, other.since, max),
             _either(self.until, other.until, min),
+            _either(self.last_of_task, other.last_of_task, min),
             _either(self.table_names, other.table_names, frozenset.intersection),
             _either(self.column_names, other.column_names, frozenset.intersection),
             _either(self.symbols, other.symbols, frozenset.intersection),
@@ -56,6 +59,7 @@ class Bounds:
             _each(self.last_date, other.last_date, max),
             _each(self.since, other.since, min),
             _each(self.until, other.until, max),
+            _each(self.last_of_task, other.last_of_task, max),
             _each(self.table_names, other.table_names, frozenset.union),
             _each(self.column_names, other.column_names, frozenset.union),
             _each(self.symbols, other.symbols, frozenset.union),
@@ -64,7 +68,14 @@ class Bounds:
 
     def of_task(self) -> Bounds:
         """What of these bounds holds for every row of the same result."""
-        return Bounds(None, self.task_ids, self.first_date, self.last_date, self.since, self.until)
+        first = None if self.first_date is None else datetime.combine(self.first_date, time(), UTC)
+        return Bounds(
+            task_ids=self.task_ids,
+            # A partition begins at or before the result's own time.
+            since=_either(self.since, first, max),
+            until=self.until,
+            last_of_task=_either(self.last_date, self.last_of_task, min),
+        )
 
     def parameters(self) -> dict[str, Any]:
         """The bounds as the catalog's statements take them; a text that no database can hold is nobody's."""
@@ -75,6 +86,7 @@ class Bounds:
             "last_date": self.last_date,
             "since": self.since,
             "until": self.until,
+            "last_of_task": self.last_of_task,
             "table_names": _storable(self.table_names),
         }
 

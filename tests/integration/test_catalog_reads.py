@@ -243,6 +243,7 @@ BOUNDED = {
     "to a day": (Bounds(last_date=date(2024, 5, 2)), "ab"),
     "since": (Bounds(since=_day(3)), "cd"),
     "until": (Bounds(until=_day(3)), "abc"),
+    "to a day in another table": (Bounds(last_of_task=date(2024, 5, 2)), "ab"),
     "all together": (
         Bounds(frozenset({"ema"}), frozenset({"a", "c", "d"}), date(2024, 5, 1), date(2024, 5, 3), _day(1), _day(4)),
         "c",
@@ -288,6 +289,11 @@ def test_a_month_of_files_holds_every_time_in_it(open_catalog: Callable[..., Cat
         for since, found in ((_day(19), 2), (_day(31), 2), (datetime(2024, 6, 1, tzinfo=UTC), 0)):
             wanted = Wanted(dict.fromkeys(["trades", "results"], Bounds(since=since)), results=None)
             assert len(catalog.snapshot(wanted).files) == found
+        for last, found in ((date(2024, 4, 30), 0), (date(2024, 5, 1), 2), (date(2024, 5, 20), 2)):
+            wanted = Wanted({"trades": Bounds(last_of_task=last)}, results=Bounds(last_of_task=last))
+            taken = catalog.snapshot(wanted)
+            assert taken.results is not None
+            assert len(taken.files) + taken.results.num_rows == found
 
 
 def test_long_columns_come_where_they_are_wanted(catalog: Catalog, make_save: Make) -> None:

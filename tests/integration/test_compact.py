@@ -351,6 +351,22 @@ def test_the_lake_moves_to_coarser_partitions_as_it_is_compacted(lake: Lake, dsn
         assert answers(again) == after
 
 
+def test_a_join_finds_rows_whose_table_alone_moved_to_a_coarser_partition(lake: Lake) -> None:
+    for day in (15, 16, 17):
+        lake.save({"strategy": "a", "created_at": f"2024-02-{day}", "trades": [{"p": day}]}, task_id=f"t{day}")
+    lake.save({"strategy": "a", "created_at": "2024-03-01", "trades": [{"p": 1}]}, task_id="march")
+    assert [one.into for one in compact(lake, table="trades", partition="month")] == [1]
+
+    def found(where: str) -> str:
+        rows = lake.sql(f"SELECT t.task_id FROM results r JOIN trades t USING (task_id) WHERE {where} ORDER BY ALL")
+        return " ".join(task_id for (task_id,) in rows.fetchall())
+
+    assert found("r.run_date = '2024-02-17'") == "t17"
+    assert found("r.run_date < '2024-02-17'") == "t15 t16"
+    assert found("t.run_date = '2024-02-01'") == "t15 t16 t17"
+    assert found("t.run_date = '2024-03-01'") == "march"
+
+
 def test_partitions_that_changed_in_the_catalog_alone_are_the_lake_s(lake: Lake, dsn: str) -> None:
     lake.parts().catalog.compaction.coarsen("month")
     with lakestore.open(lake.root, dsn=dsn) as again:

@@ -35,7 +35,7 @@ UNDERSTOOD = {
     ),
     "SELECT * FROM results r JOIN trades t USING (task_id) WHERE r.file_size > 3": OPEN,
     "SELECT * FROM backtest_results r JOIN trades t USING (task_id) WHERE r.run_date >= '2024-01-01'": Bounds(
-        first_date=D1
+        since=datetime(2024, 1, 1, tzinfo=UTC)
     ),
     "SELECT * FROM trades WHERE price > '3'": OPEN,
     "SELECT * FROM trades WHERE price > 1 + 2": OPEN,
@@ -104,7 +104,7 @@ UNDERSTOOD = {
     "SELECT * FROM results r, trades t WHERE r.task_id = t.task_id AND r.task_id = 'x'": X,
     "SELECT * FROM results r JOIN trades t ON t.task_id = r.task_id AND t.pnl > 0 WHERE r.task_id = 'x'": X,
     "SELECT * FROM results r JOIN trades t USING (task_id) WHERE r.run_date = '2024-01-01'": Bounds(
-        first_date=D1, last_date=D1
+        since=datetime(2024, 1, 1, tzinfo=UTC), last_of_task=D1
     ),
     "SELECT * FROM results r JOIN trades t USING (task_id) WHERE r.created_at >= '2024-01-02'": Bounds(
         since=datetime(2024, 1, 2, tzinfo=UTC)
