@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import os
 import stat
 import struct
 import time
 import zipfile
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from typing import IO, Any, Final
@@ -151,31 +152,56 @@ class Reader:
         # Its directory is at the end: a zip is held whole, and is small beside what it holds.
         packed = self._whole(io.BufferedReader(hashed, _BLOCK), "the archive")
         with zipfile.ZipFile(io.BytesIO(packed)) as archive:
-            names = results_in(archive.namelist())
+            found = {info.filename: info for info in archive.infolist()}
+            if len(found) < len(archive.infolist()):
+                raise InvalidInputError("two members of it have the same name")
+
+            def text_of(name: str) -> bytes:
+                with archive.open(found[name]) as stream:
+                    return self._whole(stream, name)
+
+            names = results_in(list(found), text_of)
             if not names:
                 raise InvalidInputError("there is no JSON document in it")
             for name in names:
-                with archive.open(name) as stream:
-                    text = self._whole(stream, name)
-                yield Document(text, None if len(names) == 1 else _stem(name))
+                yield Document(text_of(name), None if len(names) == 1 else _stem(name))
 
 
-def results_in(names: list[str]) -> list[str]:
+def results_in(names: list[str], text_of: Callable[[str], bytes]) -> list[str]:
     """The members of a zip that are results: its JSON files, but for those that belong to another.
 
-    `x_config.json` and `x_<strategy>.json` belong to `x.json`, as freqtrade writes them.
+    `x_config.json` belongs to `x.json`, and so does `x_<strategy>.json` where that is one of the strategies in
+    `x.json`, as freqtrade writes them.
+
+    Args:
+        text_of: reads a member; asked for those alone that others may belong to.
     """
-    documents = [name for name in names if name.endswith(".json") and not name.endswith(".meta.json")]
-    stems = [name.removesuffix(".json") for name in documents]
-    return [
-        name
-        for name, stem in zip(documents, stems, strict=True)
-        if not any(stem.startswith(f"{other}_") for other in stems)
-    ]
+    found = [name for name in names if name.lower().endswith(".json") and not name.lower().endswith(".meta.json")]
+    stems = {name[: -len(".json")]: name for name in found}
+    known: dict[str, frozenset[str]] = {}
+    results = []
+    for stem, name in stems.items():
+        owners = [other for other in stems if stem.startswith(f"{other}_")]
+        for other in owners:
+            if other not in known:
+                known[other] = _strategies(text_of(stems[other]))
+        if not any(stem[len(other) + 1 :] in {"config", *known[other]} for other in owners):
+            results.append(name)
+    return results
+
+
+def _strategies(text: bytes) -> frozenset[str]:
+    """The strategies of a document of freqtrade's; of others none."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return frozenset()
+    strategies = value.get("strategy") if isinstance(value, dict) else None
+    return frozenset(strategies) if isinstance(strategies, dict) else frozenset()
 
 
 def _stem(name: str) -> str:
-    return name.rpartition("/")[2].removesuffix(".json")
+    return name.rpartition("/")[2][: -len(".json")]
 
 
 def _opened(raw: _Hashed, packing: str) -> IO[bytes]:

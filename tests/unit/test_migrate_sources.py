@@ -17,7 +17,6 @@ from lakestore.compression import zstd
 from lakestore.errors import InvalidInputError, NotFoundError
 from lakestore.migrate import Found, Options, Reader, find
 from lakestore.migrate.find import form_of
-from lakestore.migrate.read import results_in
 
 TEXT = b'{"strategy": "s", "n": 1}\n'
 
@@ -171,19 +170,44 @@ def test_each_line_of_a_lines_file_is_a_document_named_by_its_number(tmp_path: P
 
 
 def test_a_zip_gives_its_results_and_nothing_that_belongs_to_them(tmp_path: Path) -> None:
+    result = b'{"strategy": {"Strategy": {"trades": [], "x": NaN}}}'
     members = {
-        "bt-1.json": TEXT,
-        "bt-1_config.json": b"{}",
         "bt-1_Strategy.json": b"{}",
+        "bt-1.json": result,
+        "bt-1_config.json": b"{}",
         "bt-1.meta.json": b"{}",
         "bt-1_signals.pkl": b"cos\nsystem\n(S'touch /tmp/owned'\ntR.",
         "bt-1_Strategy.py": b"raise SystemExit",
     }
     (tmp_path / "a.zip").write_bytes(zipped(members))
-    assert read(tmp_path / "a.zip") == ([(None, TEXT)], None)
+    assert read(tmp_path / "a.zip") == ([(None, result)], None)
     (tmp_path / "b.zip").write_bytes(zipped({**members, "deep/bt-2.json": b"[]"}))
-    assert read(tmp_path / "b.zip") == ([("bt-1", TEXT), ("bt-2", b"[]")], None)
-    assert results_in(["x.json", "x_1.json", "y_1.json"]) == ["x.json", "y_1.json"]
+    assert read(tmp_path / "b.zip") == ([("bt-1", result), ("bt-2", b"[]")], None)
+
+
+def test_numbered_results_in_a_zip_belong_to_none_of_them(tmp_path: Path) -> None:
+    members = {
+        "run.json": TEXT,
+        "run_2.json": b"not JSON",
+        "run_2_b.JSON": TEXT,
+        "run_config.json": b"{}",
+        "y_1.json": b"1",
+    }
+    (tmp_path / "a.zip").write_bytes(zipped(members))
+    assert read(tmp_path / "a.zip") == (
+        [("run", TEXT), ("run_2", b"not JSON"), ("run_2_b", TEXT), ("y_1", b"1")],
+        None,
+    )
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_a_zip_with_two_members_of_one_name_is_refused(tmp_path: Path) -> None:
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w") as archive:
+        for number in (1, 2):
+            archive.writestr("a.json", str(number))
+    (tmp_path / "a.zip").write_bytes(target.getvalue())
+    assert read(tmp_path / "a.zip") == ([], "two members of it have the same name")
 
 
 def truncated(data: bytes) -> bytes:
