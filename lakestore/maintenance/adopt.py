@@ -49,10 +49,17 @@ class Adoption:
     it holds is known by the files that it was made of, or else is a matter for a rebuild (`stranded`).
     """
 
-    def __init__(self, parts: Parts, names: Sequence[str], stones: Mapping[UUID, Why]) -> None:
-        """Take in the paths of the files, and the versions that tombstones name."""
+    def __init__(
+        self, parts: Parts, names: Sequence[str], stones: Mapping[UUID, Why], *, young: Sequence[str] = ()
+    ) -> None:
+        """Take in the paths of the files, and the versions that tombstones name.
+
+        Args:
+            young: of files that a save may be about to commit: they are only looked at for what compaction made.
+        """
         self._parts = parts
         self._stones = stones
+        self._young = young
         self._profiles = known(parts.files.path(layout.PROFILES))
         self._by_id: dict[UUID, list[str]] = {}
         self._taken: set[str] = set()
@@ -62,6 +69,8 @@ class Adoption:
             self._by_id.setdefault(parsed[3], []).append(name)
         self._versions = Versions()
         self._first: dict[UUID, str] = {}
+        # Of versions that rows are missing of: the path of their file in results, and their task id.
+        self._short: dict[UUID, tuple[str, str]] = {}
 
     def batches(self) -> Iterator[Batch]:
         """The files by their saves, as far as results can be made of them."""
@@ -83,16 +92,28 @@ class Adoption:
         yield from (name for names in self._by_id.values() for name in names if name not in self._taken)
 
     def stranded(self) -> Iterator[tuple[str, str]]:
-        """Path and task id of versions that the catalog does not know, and of which only a compacted file has the row.
+        """Path and task id of versions that the catalog does not know, and of which a compacted file alone has rows.
 
         Those that were taken in by now are known.
         """
-        held = {version.write_id: version for version in self._versions.by_id.values()}
+        young = Versions()
+        for each in self._read(filter(_is_results, self._young)):
+            young.add(each.file.path, each.results)
+        held = {version.write_id: version for found in (young, self._versions) for version in found.by_id.values()}
         known = self._parts.catalog.upkeep.known_versions(list(held))
+        short = dict(self._short)
         for write_id, version in held.items():
             path = version.copies[0][0]
-            if write_id not in known and write_id not in self._stones and not self._has_own_file(version):
+            if write_id in known or write_id in self._stones:
+                short.pop(write_id, None)
+            elif not self._has_own_file(version):
                 yield path, version.task_id
+            elif write_id in young.by_id:
+                short[write_id] = path, version.task_id
+        if short:
+            others = [*(name for names in self._by_id.values() for name in names), *self._young]
+            merged = {write_id for each in self._read(others) for write_id, _ in each.versions}
+            yield from (place for write_id, place in short.items() if write_id in merged)
 
     def successor(self, write_id: UUID) -> Why | None:
         """Why the last of those is dead that took each other's places after this version; None: nothing tells."""
@@ -141,6 +162,8 @@ class Adoption:
             try:
                 results.append(self._result(each, number, row, found))
             except (CorruptFileError, AlreadyExistsError) as exc:
+                if isinstance(exc, CorruptFileError):
+                    self._short[row.write_id] = each.file.path, row.task_id
                 refused.append((row.task_id, str(exc)))
         alive = {result.info.task_id for result in results}
         dead = [(each.file.path, task_id) for each in found for task_id in _task_ids(each) if task_id not in alive]

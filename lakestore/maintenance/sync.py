@@ -140,17 +140,18 @@ def _unknown(parts: Parts, stones: Mapping[UUID, Why], dry_run: bool, adopt: boo
     """What the catalog does not know; return whether some of it is only for a rebuild to take in."""
     written = parts.now() - LEFTOVER
     data: list[Unknown] = []
+    young: list[str] = []
     for page in unknown(parts):
         for file in page:
             if file.kind == "foreign":
                 yield Finding("foreign", file.found.name, (), "not lakestore's; it is left alone")
             elif file.found.modified >= written:
-                continue
+                young += [file.found.name] if file.place is not None else []
             elif file.kind == "temporary":
                 yield Finding("leftover", file.found.name, (), "of a write that did not end; left to vacuum")
             else:
                 data.append(file)
-    adoption = Adoption(parts, [file.found.name for file in data], stones)
+    adoption = Adoption(parts, [file.found.name for file in data], stones, young=young)
     yield from _data(adoption, dry_run, adopt)
     # Behind what was taken in: its place is not another one's any more.
     unclear = yield from _outdated(parts, adoption, stones, dry_run, adopt)
@@ -158,7 +159,7 @@ def _unknown(parts: Parts, stones: Mapping[UUID, Why], dry_run: bool, adopt: boo
     for path, task_id in adoption.stranded():
         stranded.setdefault(path, []).append(task_id)
     for path, task_ids in stranded.items():
-        what = "complete, but only in a compacted file: --rebuild takes it in, vacuum deletes it"
+        what = "complete, but some of it only in a compacted file: --rebuild takes it in, vacuum deletes it"
         yield Finding("refused" if adopt else "unsaved", path, tuple(task_ids), what)
     for name in adoption.rest():
         if name not in stranded:
