@@ -2,7 +2,8 @@
 
     python examples/shapes.py FOLDER
 
-makes `lean.json`, `lean-order-events.json`, `backtesting.json`, `backtrader.json` and `vectorbt.json` there.
+makes `lean.json`, `lean-order-events.json`, `backtesting.json`, `backtesting-series.json`, `backtrader.json`,
+`backtrader-analyzers.json`, `vectorbt.json` and `qstrader.json` there.
 """
 
 from __future__ import annotations
@@ -143,6 +144,24 @@ def backtesting() -> str:
     return json.dumps(document, indent=4)
 
 
+def backtesting_series() -> str:
+    """backtesting.py's own `stats.to_json()`: trades and equity among the statistics, times in milliseconds."""
+    prices = [(round(when.timestamp() * 1000), price) for when, price in walk(5, 80)]
+    trades = [
+        {"Size": 10, "EntryPrice": entry, "ExitPrice": leave, "EntryTime": opened, "ExitTime": closed, "Tag": None}
+        for (opened, entry), (closed, leave) in zip(prices[::8], prices[4::8], strict=True)
+    ]
+    document = {
+        "Start": prices[0][0],
+        "Equity Final [$]": 10_412.5,
+        "# Trades": 10,
+        "_strategy": "SmaCross",
+        "_equity_curve": {str(when): {"Equity": 10_000 + price, "DrawdownPct": 0.0} for when, price in prices},
+        "_trades": {str(place): trade for place, trade in enumerate(trades)},
+    }
+    return json.dumps(document, separators=(",", ":"))
+
+
 def backtrader() -> str:
     """backtrader: bars that the strategy kept, analyzers keyed by time."""
     prices = list(walk(3, 60))
@@ -159,6 +178,42 @@ def backtrader() -> str:
         "bars": [
             {"t": iso(when), "c": price, "fast": None, "pos": place % 2} for place, (when, price) in enumerate(prices)
         ],
+    }
+    return json.dumps(document)
+
+
+def backtrader_analyzers() -> str:
+    """backtrader's analyzers under the names of their classes: values and fills are arrays under times."""
+    prices = list(walk(6, 60))
+    times = {f"{when:%Y-%m-%d %H:%M:%S}": price for when, price in prices}
+    document = {
+        "strategy": "Cross",
+        "analyzers": {
+            "tradeanalyzer": {"total": {"total": 3, "closed": 3}},
+            "timereturn": {time: price / 100 - 1 for time, price in times.items()},
+            "transactions": {time: [[1, price, 0, "", -price]] for time, price in list(times.items())[::5]},
+            "positionsvalue": {f"{when:%Y-%m-%d}": [price] for when, price in prices},
+            "grossleverage": {time: price / 1000 for time, price in times.items()},
+        },
+    }
+    return json.dumps(document, indent=2)
+
+
+def qstrader() -> str:
+    """qstrader's JSON statistics: curves of milliseconds and value beside single numbers."""
+    prices = [(round(when.timestamp() * 1000), price) for when, price in walk(7, 60)]
+    document = {
+        "strategy": {
+            "equity_curve": [[when, 10_000 * price] for when, price in prices],
+            "returns": [[when, price / 100 - 1] for when, price in prices],
+            "cum_returns": [[when, price / 100] for when, price in prices],
+            "monthly_agg_returns": [[[2024, 1], 0.0125], [[2024, 2], -0.004]],
+            "drawdowns": [[when, 0.0] for when, _ in prices],
+            "sharpe": 0.41,
+            "cagr": 0.0325,
+        },
+        "strategy_id": "60-40",
+        "strategy_name": "sixty forty",
     }
     return json.dumps(document)
 
@@ -187,8 +242,11 @@ SHAPES = {
     "lean": lean,
     "lean-order-events": lean_order_events,
     "backtesting": backtesting,
+    "backtesting-series": backtesting_series,
     "backtrader": backtrader,
+    "backtrader-analyzers": backtrader_analyzers,
     "vectorbt": vectorbt,
+    "qstrader": qstrader,
 }
 
 

@@ -180,8 +180,11 @@ def lifted_form(value: Any, *, root: bool = False) -> Form | None:
     if not isinstance(value, dict) or not value:
         return None
     first = next(iter(value.values()))
-    if isinstance(first, list) and records.are_by_symbol(value):
-        return "pairs"
+    if isinstance(first, list):
+        if records.are_by_symbol(value):
+            return "pairs"
+        if _are_rows(value, len(first)):
+            return _rows_form(value)
     if records.are_columns(value) and (not root or records.are_long(value)):
         # Tables beside each other may have as many rows by chance.
         return None if all(map(records.are_objects, value.values())) else "columns"
@@ -198,6 +201,21 @@ def lifted_form(value: Any, *, root: bool = False) -> Form | None:
             return "keyed_columns"
         return "keyed" if records.are_runs_by_symbol(value) else None
     return None
+
+
+def _are_rows(value: Mapping[str, Any], width: int) -> bool:
+    """Whether the keys over arrays are no names of columns: times, or many numbers over few values each."""
+    return records.are_times(value) or (len(value) > width and records.are_numbered(value))
+
+
+def _rows_form(value: Mapping[str, Any]) -> Form | None:
+    """Which shape an object of eight or more rows has, each an array of scalars or of records."""
+    values = list(value.values())
+    if len(values) < MIN_KEYS:
+        return None
+    if records.are_records(values):
+        return "keyed"
+    return "pairs" if records.are_grouped(values) or records.are_grouped_arrays(values) else None
 
 
 def are_data(keys: Mapping[str, Any]) -> bool:

@@ -106,6 +106,11 @@ def are_grouped(values: Sequence[Any]) -> bool:
     return set(map(type, values)) == {list} and set(map(type, chain.from_iterable(values))) == {dict}
 
 
+def are_grouped_arrays(values: Sequence[Any]) -> bool:
+    """Whether all values are arrays of arrays of one length, some of them perhaps empty."""
+    return set(map(type, values)) == {list} and array_form(list(chain.from_iterable(values))) == "arrays"
+
+
 def are_by_symbol(value: Mapping[str, Any]) -> bool:
     """Whether the keys are symbols, or the like, over arrays of objects that begin with the same keys."""
     return (
@@ -137,6 +142,12 @@ def are_numbered(keys: Mapping[str, Any]) -> bool:
         start = int(first)
         if list(keys) == list(map(str, range(start, start + len(keys)))):
             return True
+    return are_times(keys)
+
+
+def are_times(keys: Mapping[str, Any]) -> bool:
+    """Whether all keys are times in one form."""
+    first = next(iter(keys))
     if len(first) in _EPOCH_DIGITS and first.isdecimal():
         together = "".join(keys)
         if set(map(len, keys)) == {len(first)}:

@@ -37,6 +37,9 @@ TABLES = {
     "backtesting": {"trades": 10, "equity": 80},
     "backtrader": {"transactions": 12, "time_return": 60, "orders": 12, "bars": 60},
     "vectorbt": {"trades": 10, "equity": 90, "returns": 90},
+    "backtesting-series": {"trades": 10, "equity_curve": 80},
+    "backtrader-analyzers": {"time_return": 60, "transactions": 12, "positions_value": 60, "gross_leverage": 60},
+    "qstrader": {"equity_curve": 60, "returns": 60, "cum_returns": 60, "drawdowns": 60, "monthly_agg_returns": 2},
 }
 
 
@@ -71,6 +74,13 @@ def test_lean_names_its_identity(lake: Lake) -> None:
         "SpyRotation", "Completed", "2024-05-01T09:00:41+00:00",
     )  # fmt: skip
     assert info.params == {"fast": "3"} and info.metrics["Sharpe Ratio"] == "0.912"
+
+
+def test_statistics_that_stand_beside_tables_are_metrics_without_them(lake: Lake) -> None:
+    series, curves = lake.save(MADE["backtesting-series"]()), lake.save(MADE["qstrader"]())
+    assert (series.strategy, curves.strategy) == ("SmaCross", "sixty forty")
+    assert list(series.metrics) == ["Start", "Equity Final [$]", "# Trades", "_strategy"]
+    assert curves.metrics == {"sharpe": 0.41, "cagr": 0.0325}
 
 
 def _capital(value: object) -> object:

@@ -73,9 +73,15 @@ SYMBOLS = ("BTC/USDT", "BTCUSDT", "rb2305.SHFE", "000001.XSHE", "2024", "BTC-USD
 
 @st.composite
 def grouped(draw: st.DrawFn) -> dict[str, Any]:
-    """Arrays of records under times, ids or symbols, some of them empty, now and then one that is something else."""
+    """Arrays under times, ids or symbols, some of them empty, now and then one that is something else.
+
+    They hold records, or a row (backtrader's value of each day), or several rows (its fills).
+    """
     names = draw(st.one_of(st.sampled_from(ORDERED), st.lists(st.sampled_from(SYMBOLS), min_size=1, unique=True)))
-    found: dict[str, Any] = {name: draw(records(max_size=3)) for name in names}
+    width = draw(st.integers(1, 3))
+    row = st.lists(scalars, min_size=width, max_size=width)
+    cells = draw(st.sampled_from((records(max_size=3), row, st.lists(row, max_size=3))))
+    found: dict[str, Any] = {name: draw(cells) for name in names}
     if draw(st.integers(0, 9)) == 0:
         found[names[-1]] = draw(mixed)
     return found

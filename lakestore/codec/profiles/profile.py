@@ -117,15 +117,19 @@ class Profile:
         return found | {path[:-1] for path in found if path[:-1] in self.identity.get("strategy", ())}
 
     def _perhaps(self, document: Any, field: str) -> Iterator[dict[str, Any]]:
-        """Objects at paths of a name that others use for data: some plain values show what they are."""
+        """Objects at paths of a name that others use for data: some plain values show what they are.
+
+        Record tables that the profile names in them are no part of them.
+        """
         for path in self._paths(document, field + ELSE):
+            tables = {plan.path[-1] for plan in self.tables if plan.path and plan.path[:-1] == path}
             for _, value in find(document, path):
                 if (
                     isinstance(value, dict)
                     and len(value) <= MAX_STATED
                     and any(not isinstance(item, list | dict | None) for item in value.values())
                 ):
-                    yield value
+                    yield {key: item for key, item in value.items() if key not in tables} if tables else value
 
     def _stated(self, document: Any, field: str) -> Iterator[tuple[Path, Any]]:
         """What stands at a field's paths, unless it is something else of that name.
