@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lakestore.codec.draft import read
-from lakestore.codec.given import Given, written
+from lakestore.codec.given import Given, as_dict, written
 from lakestore.compression import DAMAGED, packing_of, read_at_most, unpacked
 from lakestore.config import MAX_DOCUMENT
 from lakestore.errors import InvalidInputError, NotFoundError, StorageError
@@ -76,9 +76,11 @@ def _source(document: Any, now: datetime, limit: int, unseen: bool) -> Source:
     if isinstance(document, dict | list):
         given = written(document, unseen=unseen)
         return Source(given.text, "the document", now, given)
-    raise InvalidInputError(
-        f"a document is a dict, JSON text or bytes, or a pathlib.Path to JSON, not {type(document).__name__}"
-    )
+    what = f"a document is a dict, JSON text or bytes, or a pathlib.Path to JSON, not {type(document).__name__}"
+    if hasattr(document, "__arrow_c_stream__") and hasattr(document, "columns"):
+        raise InvalidInputError(f"{what}: give it as a table, save({{…}}, tables={{'trades': …}})")
+    advice = as_dict(document)
+    raise InvalidInputError(what if advice is None else f"{what}: give {advice}")
 
 
 def _of_file(path: Path, limit: int) -> Source:

@@ -54,7 +54,11 @@ def _advice(given: Any) -> str:
     for method in ("collect", "to_frame"):
         if callable(getattr(given, method, None)):
             return f"give its .{method}()"
+    if isinstance(given, list):
+        return "put a list of records into the document, under the table's name"
     if hasattr(given, "columns"):
+        if len(set(given.columns)) != len(given.columns):
+            return "rename one of two columns of one name"
         return "make each of its columns one of a single type"
     return "give a pyarrow.Table, a DataFrame of pandas or polars, or anything with __arrow_c_stream__"
 

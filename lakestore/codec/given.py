@@ -10,6 +10,7 @@ as the text that they are. What this does not know goes the slow way, value by v
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import decimal
 import enum
@@ -262,7 +263,10 @@ def _plain_value(value: Any, path: str) -> Any:
         plain = {}
         for key, item in value.items():
             if not isinstance(key, str):
-                raise InvalidInputError(f"{path}: key {key!r} is {type(key).__name__}; keys of JSON objects are text")
+                raise InvalidInputError(
+                    f"{path}: key {key!r} is {type(key).__name__}; keys of JSON objects are text: "
+                    "give {str(key): value for key, value in ….items()}"
+                )
             plain[_whole(str(key), path)] = _plain_value(item, f"{path}.{key}")
         return plain
     if kind in (list, tuple):
@@ -295,9 +299,12 @@ def _plain_value(value: Any, path: str) -> Any:
 
 def _advice(value: Any) -> str:
     """What to make of a value that has no form in JSON, in brackets; nothing where nobody can tell."""
+    kind = type(value)
     listed = next((name for name in ("tolist", "to_list") if hasattr(value, name)), "")
     if isinstance(value, dt.date | np.datetime64 | np.timedelta64) and value != value:
         advice = "a missing time is None"
+    elif kind.__name__ == "NAType":
+        advice = "a missing value is None"
     elif isinstance(value, dt.timedelta):
         advice = "its .total_seconds()"
     elif isinstance(value, set | frozenset):
@@ -306,9 +313,23 @@ def _advice(value: Any) -> str:
         advice = f"its .{listed}()"
     elif hasattr(value, "__arrow_c_stream__"):
         advice = "a table beside the document: tables=…"
+    elif (text := as_dict(value)) is not None:
+        advice = text
+    elif isinstance(value, bytes | bytearray):
+        advice = "its .decode()"
     else:
         return ""
     return f" ({advice})"
+
+
+def as_dict(value: Any) -> str | None:
+    """How an object of fields becomes a dict; None: it has none."""
+    kind = type(value)
+    if dataclasses.is_dataclass(kind):
+        return "dataclasses.asdict of it"
+    if hasattr(kind, "__struct_fields__"):
+        return "msgspec.to_builtins of it"
+    return next((f"its .{name}()" for name in ("model_dump", "to_dict") if hasattr(kind, name)), None)
 
 
 def _time(value: dt.datetime | dt.date | dt.time | np.datetime64) -> str:

@@ -40,6 +40,8 @@ def test_periods_of_pandas_are_refused_rather_than_counted_from_1970(lake: Lake)
         (pl.LazyFrame({"a": [1]}), r"is LazyFrame, which gives no Arrow table .*; give its \.collect\(\)"),
         (pd.Series([1]), r"is Series, .*; give its \.to_frame\(\)"),
         (pd.DataFrame({"a": [1, "x"]}), r"column a .*; make each of its columns one of a single type"),
+        ([{"a": 1}], r"is list, .*; put a list of records into the document"),
+        (pd.DataFrame([[1, 2]], columns=["a", "a"]), r"is DataFrame, .*; rename one of two columns"),
         (5, r"is int, .*; give a pyarrow\.Table, a DataFrame"),
     ],
 )

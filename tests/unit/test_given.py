@@ -8,6 +8,7 @@ import enum
 import json
 import math
 import uuid
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -112,12 +113,31 @@ def test_a_word_is_found_at_any_place() -> None:
         assert not given._holds(short, b"null")
 
 
+@dataclass
+class _Trade:
+    price: float = 1.5
+
+
+class _Quote:
+    __struct_fields__ = ("price",)
+
+
+class _Model:
+    def model_dump(self) -> dict[str, Any]:
+        return {"price": 1.5}
+
+
 @pytest.mark.parametrize(
     ("value", "message"),
     [
         ({1, 2}, r"\$\.a\[0\]\.v: set has no form in JSON; .* \(sorted, it is a list\)"),
         (pd.Series([1]), r"\$\.a\[0\]\.v: Series has no form .* \(its \.tolist\(\)\)"),
-        (b"x", r"\$\.a\[0\]\.v: bytes has no form"),
+        (b"x", r"\$\.a\[0\]\.v: bytes has no form .* \(its \.decode\(\)\)"),
+        (pd.NA, r"\$\.a\[0\]\.v: NAType has no form .* \(a missing value is None\)"),
+        (_Trade(), r"\$\.a\[0\]\.v: _Trade has no form .* \(dataclasses\.asdict of it\)"),
+        (_Quote(), r"\$\.a\[0\]\.v: _Quote has no form .* \(msgspec\.to_builtins of it\)"),
+        (_Model(), r"\$\.a\[0\]\.v: _Model has no form .* \(its \.model_dump\(\)\)"),
+        ({(5, 20): 1.5}, r"\$\.a\[0\]\.v: key \(5, 20\) is tuple; .*: give \{str\(key\): value for"),
         (
             pd.DataFrame({"a": [1]}),
             r"\$\.a\[0\]\.v: DataFrame has no form .* \(a table beside the document: tables=…\)",

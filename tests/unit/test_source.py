@@ -9,6 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from lakestore.compression import packing_of, read_at_most, zstd
@@ -74,3 +75,16 @@ def test_no_more_is_unpacked_than_asked_for() -> None:
 def test_the_last_ending_of_a_name_says_how_a_file_is_packed() -> None:
     names = ("a.json.gz", "a.ZST", "a.gz.json", "gz", ".gz", "a.gz.")
     assert [packing_of(name) for name in names] == ["gz", "zst", "", "", "", ""]
+
+
+@pytest.mark.parametrize(
+    ("document", "says"),
+    [
+        (pd.DataFrame({"a": [1]}), r"not DataFrame: give it as a table, save\(\{…\}, tables="),
+        (pd.Series({"sharpe": 1.5}), r"not Series: give its \.to_dict\(\)"),
+        (5, "not int$"),
+    ],
+)
+def test_what_is_no_document_says_what_to_give(document: object, says: str) -> None:
+    with pytest.raises(InvalidInputError, match=says):
+        source_of(document, NOW)
