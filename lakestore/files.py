@@ -159,7 +159,14 @@ class Files:
             StorageError: it cannot be read.
         """
         try:
-            return self.path(name).read_bytes()
+            # A Path opens a stream first, with as many calls again.
+            fd = os.open(self.path(name), os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                size = os.fstat(fd).st_size
+                data = os.read(fd, size + 1)
+            finally:
+                os.close(fd)
+            return data if len(data) == size else self.path(name).read_bytes()
         except FileNotFoundError as exc:
             raise self._missing(name) from exc
         except OSError as exc:
