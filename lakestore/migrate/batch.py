@@ -37,6 +37,7 @@ class _File:
 
     Attributes:
         results: task id → SHA-256 of what is in the lake.
+        given: the task ids of the documents that were read.
         waiting: documents that were read and not saved yet; ended: there are no further ones.
         gone: it was removed after it was found, as an engine removes what it deletes.
         recorded: its end is in the ledger.
@@ -45,6 +46,7 @@ class _File:
     job: Job
     reader: Reader
     results: dict[str, str] = field(default_factory=dict)
+    given: set[str] = field(default_factory=set)
     problems: list[str] = field(default_factory=list)
     words: set[Word] = field(default_factory=set)
     fidelity: Counter[str] = field(default_factory=Counter)
@@ -99,11 +101,12 @@ class _File:
 
 @dataclass(frozen=True, slots=True)
 class _Given:
-    """One document of a file, on its way into the lake."""
+    """One document of a file, on its way into the lake; `again`: one before it in the file has its task id."""
 
     file: _File
     member: str | None
     item: Item
+    again: bool
 
 
 class Batch:
@@ -171,7 +174,9 @@ class Batch:
             where="the document",
             time=datetime.fromtimestamp(file.reader.modified, UTC),
         )
-        self._pile.append(_Given(file, member, item))
+        self._pile.append(_Given(file, member, item, item.task_id in file.given))
+        if item.task_id is not None:
+            file.given.add(item.task_id)
         self._size += len(document.text)
         file.before += len(document.text)
         file.waiting += 1
@@ -184,8 +189,10 @@ class Batch:
                 self._try(given)
             return
         old = {place for place, given in enumerate(pile) if self._may_replace(given)}
-        self._save([given for place, given in enumerate(pile) if place not in old], replace=False)
+        self._save([given for place, given in enumerate(pile) if place not in old and not given.again], replace=False)
         self._save([pile[place] for place in sorted(old)], replace=True)
+        # Behind those whose ids they have: of two documents of a file none takes the other's place.
+        self._save([given for given in pile if given.again], replace=False)
         # What no transaction of results has ended: it was refused, or the lake had all of it.
         complete = [file for file in self._files if file.ended and not file.recorded]
         self._ledger.finish([file.finished() for file in complete])
@@ -195,7 +202,7 @@ class Batch:
     def _may_replace(self, given: _Given) -> bool:
         """Whether the lake's result is the one that this file held before it changed, and nobody changed it since."""
         known, task_id = given.file.job.known, given.item.task_id
-        if known is None or task_id is None or task_id not in known.results:
+        if known is None or task_id is None or task_id not in known.results or given.again:
             return False
         stored = self._lake.parts().catalog.get(task_id)
         return stored is not None and stored.sha256 == known.results[task_id]
@@ -248,7 +255,8 @@ class Batch:
                 raise InvalidInputError(found.problem or "it cannot be a result")
             task_id = layout.check_task_id(item.task_id or found.identity.task_id)
             stored = catalog.get(task_id)
-            if stored is not None and stored.sha256 != found.sha256 and not self._may_replace(given):
+            differs = stored is not None and stored.sha256 != found.sha256 and not self._may_replace(given)
+            if differs or given.file.results.get(task_id, found.sha256) != found.sha256:
                 raise AlreadyExistsError(f"result {task_id!r} is in the lake with other content")
         except (InvalidInputError, NotFoundError, AlreadyExistsError) as exc:
             given.file.refuse(given.member, _reason(given, exc))
@@ -262,7 +270,7 @@ def _reason(given: _Given, error: LakestoreError) -> str:
     task_id, known = given.item.task_id, given.file.job.known
     if not isinstance(error, AlreadyExistsError) or task_id is None:
         return str(error)
-    if known is not None and task_id in known.results:
+    if known is not None and task_id in known.results and not given.again:
         return (
             f"the file was changed since it was migrated, and so was result {task_id!r} in the lake; "
             "'lakestore save --replace' puts in the one that counts"

@@ -156,6 +156,28 @@ def test_a_bad_file_costs_only_itself(lake: Lake, tree: Path, tmp_path: Path) ->
     assert lake.info("nobody").strategy == "tree" and lake.info("cut").strategy == "sma"
 
 
+def test_two_documents_of_a_file_with_one_task_id_never_take_each_others_place(lake: Lake, tree: Path) -> None:
+    def zipped(*numbers: int) -> None:
+        with zipfile.ZipFile(tree / "runs.zip", "w") as archive:
+            for place, number in enumerate(numbers):
+                archive.writestr(f"{place}/same.json", document(number))
+            archive.writestr("other.json", document(9))
+
+    zipped(1, 2)
+    assert run(lake, tree, dry_run=True)[1].outcomes() == {"runs.zip": "failed"}
+    for _ in range(3):
+        _, told = run(lake, tree)
+        assert told.outcomes() == {"runs.zip": "failed"} and "with other content" in told.reason("runs.zip")
+        assert lake.load("runs-same").to_json() == document(1)
+    # What changed is done again; a document like the one before is still another's id.
+    zipped(3, 1)
+    for _ in range(2):
+        assert run(lake, tree)[1].outcomes() == {"runs.zip": "failed"}
+        assert lake.load("runs-same").to_json() == document(3)
+    zipped(3, 3)
+    assert run(lake, tree)[1].outcomes() == {"runs.zip": "same"}
+
+
 def test_what_is_done_is_left_alone_and_what_changed_is_done_again(lake: Lake, tree: Path) -> None:
     for name in ("same", "touched", "changed", "edited", "deleted"):
         (tree / f"{name}.json").write_bytes(document(1, note=name))
