@@ -529,6 +529,7 @@ UPDATE backtest_results SET run_date = %(run_date)s WHERE write_id = ANY (%(writ
 
 -- name: coarsen_lake
 UPDATE lake SET partition = %(partition)s
+WHERE array_position(ARRAY['day', 'month', 'year'], partition) < array_position(ARRAY['day', 'month', 'year'], %(partition)s::text)
 
 
 -- Rebuild: the catalog made anew from the files.

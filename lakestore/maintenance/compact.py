@@ -105,6 +105,19 @@ def _coarser(parts: Parts, partition: Partition | None, dry_run: bool) -> Partit
     return partition
 
 
+def keep_coarse(parts: Parts) -> None:
+    """Let an old copy of the catalog know of coarser partitions that the lake's own file tells of.
+
+    Where it takes files of a month for those of a day, what a statement says of time would leave them out.
+
+    Raises:
+        StorageError, CatalogError: the lake's file cannot be read, or the catalog not be reached.
+    """
+    told = home.find(parts.files.root)
+    if told is not None:
+        parts.catalog.compaction.coarsen(told.partition)
+
+
 def _units(files: Iterable[OldFile], partition: Partition, target: int) -> Iterator[list[Group]]:
     """Groups of files that are to become one each, those of several tables together: a document is proved once."""
     found: dict[date, dict[str, list[OldFile]]] = {}

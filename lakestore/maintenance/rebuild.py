@@ -24,6 +24,7 @@ from lakestore.codec.profiles.registry import known
 from lakestore.errors import CorruptFileError, StorageError
 from lakestore.lake import Lake, Parts
 from lakestore.maintenance import facts, schema_file
+from lakestore.maintenance.compact import keep_coarse
 from lakestore.maintenance.described import Place, choose, document_of, result_of, rows_of, stated, stats_of
 from lakestore.maintenance.facts import Damaged, Facts
 from lakestore.maintenance.unknown import pages, table_folders
@@ -95,6 +96,7 @@ class _Rebuild:
         """All of it."""
         self._refuse_closed_files()
         self._catalog.begin()
+        keep_coarse(self._parts)
         self._schema = Gathered()
         for table in self._catalog.tables().values():
             self._schema.take(table)

@@ -15,6 +15,7 @@ from lakestore.catalog.upkeep import LiveBytes
 from lakestore.errors import AlreadyExistsError, CorruptFileError
 from lakestore.lake import Lake, Parts
 from lakestore.maintenance.adopt import Adoption
+from lakestore.maintenance.compact import keep_coarse
 from lakestore.maintenance.unknown import LEFTOVER, Unknown, pages, unknown
 from lakestore.tombstones import Why
 
@@ -68,6 +69,8 @@ def sync(lake: Lake, *, dry_run: bool = False, deep: bool = False, adopt: bool =
     """
     parts = lake.parts()
     parts.catalog.upkeep.clock()
+    if adopt and not dry_run:
+        keep_coarse(parts)
     # Before the catalog is asked what is alive: what is deleted meanwhile is not outdated.
     stones = tombstones.reasons(parts.files)
     lost = yield from _live(parts, deep)

@@ -241,6 +241,32 @@ def test_what_only_a_compacted_file_holds_keeps_an_old_copy_from_counting_as_the
         assert kinds(sync(again, deep=True)) == []
 
 
+@pytest.mark.parametrize("anew", [False, True])
+def test_an_old_copy_of_the_catalog_learns_that_partitions_are_coarser(
+    lake: Lake, dump: tuple[Callable[[], None], Callable[[], None]], dsn: str, anew: bool
+) -> None:
+    back_up, bring_back = dump
+    lake.save(run(1), task_id="old")
+    back_up()
+    assert not [each.problem for each in compact(lake, partition="month") if each.problem]
+    with lakestore.open(lake.root, dsn=dsn) as again:
+        again.save(run(2), task_id="new")
+        before = answers(again)
+    bring_back()
+    age(lake)
+    if anew:
+        rebuild(lake.root, dsn=dsn)
+    else:
+        with lakestore.open(lake.root, dsn=dsn) as again:
+            assert ("adopted", ("new",)) in kinds(sync(again, adopt=True))
+    with lakestore.open(lake.root, dsn=dsn) as again:
+        if anew:
+            assert answers(again) == before
+        asked = "SELECT count(*) FROM results r JOIN signals s USING (task_id) WHERE r.created_at >= '2026-01-31'"
+        assert again.sql(asked).fetchall() == [(4,)]
+        assert again.parts().home.partition == "month"
+
+
 def test_a_catalog_that_gave_out_the_same_ids_again_is_not_mixed_up(
     lake: Lake, dump: tuple[Callable[[], None], Callable[[], None]], dsn: str
 ) -> None:
