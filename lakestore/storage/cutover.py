@@ -90,11 +90,13 @@ def standing(tree: JsonResultStorage | None, lake: Lake | None, journal: Journal
         if states.get(entry.task_id, "equal") != "equal":
             states[entry.task_id] = "pending"
     counts = Counter(states.values())
+    # Two files of one result that differ cannot both be what the lake has.
+    twice = sum(state == "differing" and len(files.get(task_id, ())) > 1 for task_id, state in states.items())
     phase: Phase = "archive" if mode == "lake" and tree is not None and not files and stored else mode
     if phase == "archive" and tree is not None and not tree.root.is_dir():
         # A name that is mistyped must not read as a tree that was put away.
         raise NotFoundError(f"there is no directory {tree.root}; name the tree of JSON files")
-    against = _against(phase, counts, pending, tree is not None, lake is not None)
+    against = _against(phase, counts, pending, tree is not None, lake is not None, twice)
     return Standing(
         phase=phase,
         in_json=len(files),
@@ -113,7 +115,7 @@ def standing(tree: JsonResultStorage | None, lake: Lake | None, journal: Journal
             for kind in ("only_json", "only_lake", "differing")
         },
         next=_told(_FORWARD[phase], against),
-        back=_told(_BACK[phase], _against_back(phase, counts, pending)),
+        back=_told(_BACK[phase], _against_back(phase, counts, pending, twice)),
         ready=not against,
     )
 
@@ -141,7 +143,9 @@ def _told(how: tuple[str, str], against: list[str]) -> str:
     return f"ready for {phase}: {ready}" if phase else ready
 
 
-def _against(phase: Phase, counts: Counter[State], pending: Counter[str], has_tree: bool, has_lake: bool) -> list[str]:
+def _against(
+    phase: Phase, counts: Counter[State], pending: Counter[str], has_tree: bool, has_lake: bool, twice: int
+) -> list[str]:
     """What stands against the next phase."""
     found: list[str] = []
     if not has_lake:
@@ -155,20 +159,20 @@ def _against(phase: Phase, counts: Counter[State], pending: Counter[str], has_tr
                 "and with --force what the lake deleted"
             )
         found += _repairs(pending)
-        found += _differences(counts)
+        found += _differences(counts, twice)
     elif phase == "json" and pending["json"]:
         found += _repairs(Counter(json=pending["json"]))
     return found
 
 
-def _against_back(phase: Phase, counts: Counter[State], pending: Counter[str]) -> list[str]:
+def _against_back(phase: Phase, counts: Counter[State], pending: Counter[str], twice: int) -> list[str]:
     """What stands against the phase before: engines would no longer find it."""
     if phase not in ("dual", "lake"):
         return []
     found: list[str] = []
     if counts["only_lake"]:
         found.append(f"{_results(counts['only_lake'])} only in the lake, {_EXPORT} writes them")
-    return found + _repairs(pending) + _differences(counts)
+    return found + _repairs(pending) + _differences(counts, twice)
 
 
 def _repairs(pending: Counter[str]) -> list[str]:
@@ -180,10 +184,13 @@ def _repairs(pending: Counter[str]) -> list[str]:
     ]
 
 
-def _differences(counts: Counter[State]) -> list[str]:
+def _differences(counts: Counter[State], twice: int) -> list[str]:
     if not counts["differing"]:
         return []
-    return [f"{_results(counts['differing'])} not the same in both, --format json names the first {_NAMED}"]
+    said = [f"{_results(counts['differing'])} not the same in both, --format json names the first {_NAMED}"]
+    if twice:
+        said.append(f"{_results(twice)} in several files of the tree that differ: rename all but one of each")
+    return said
 
 
 def _results(count: int) -> str:

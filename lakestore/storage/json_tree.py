@@ -7,6 +7,7 @@ import fcntl
 import heapq
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -132,7 +133,8 @@ class JsonResultStorage:
             now = self._tree.at(paths[0], task_id)
         if now is None:
             raise ConflictError(f"{self.root / paths[0]} was removed while it was saved; save it again")
-        self._remember(task_id, now.path)
+        if len(paths) == 1:
+            self._remember(task_id, now.path)
         return self._info(now, facts, found)
 
     def load_result(self, task_id: str) -> Any:
@@ -198,7 +200,9 @@ class JsonResultStorage:
         now = self._now()
         first, last = _micros(moment("since", since, now)), _micros(moment("until", until, now))
         found: dict[str, tuple[TreeFile, Facts]] = {}
+        files = Counter[str]()
         for seen, facts in self.facts(documents=True):
+            files[seen.task_id] += 1
             # Of two files of one name the one by path; whether they differ is for whoever loads it.
             if facts.created_at is not None and (seen.task_id not in found or seen.path < found[seen.task_id][0].path):
                 found[seen.task_id] = seen, facts
@@ -224,7 +228,8 @@ class JsonResultStorage:
         )
         texts = self._index.searchable([seen.path for seen, _ in page])
         for seen, _ in page:
-            self._remember(seen.task_id, seen.path)
+            if files[seen.task_id] == 1:
+                self._remember(seen.task_id, seen.path)
         return [self._info(seen, facts, texts.get(seen.path, Searchable())) for seen, facts in page]
 
     def delete_result(self, task_id: str) -> None:

@@ -75,6 +75,19 @@ def test_a_file_that_differs_is_told_and_left_unless_it_is_to_be_replaced(
     assert tree.load_result("a")["n"] == 1
 
 
+def test_a_result_of_two_files_that_differ_is_told_as_one(lake: Lake, tree: JsonResultStorage, call: Call) -> None:
+    for folder, n in (("a", 1), ("b", 2)):
+        path = tree.root / folder / "x.json"
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps(run(n=n)))
+    code, _, err = call("migrate", str(tree.root))
+    assert code == 1 and "{parent}-{stem}" in err
+    for found in (stands(tree, lake), stands(tree, lake, "lake")):
+        assert (found.in_json, found.differing, found.ready) == (1, 1, False)
+        for told in (found.next, found.back):
+            assert told.endswith("1 result is in several files of the tree that differ: rename all but one of each")
+
+
 def test_what_the_tree_missed_is_mended_deletes_as_well(lake: Lake, tree: JsonResultStorage, call: Call) -> None:
     dual = DualResultStorage(LakeResultStorage(lake), JsonResultStorage(tree.root))
     for name in ("kept", "replaced", "deleted"):

@@ -110,10 +110,14 @@ def test_one_name_in_two_folders_is_one_result_while_the_content_is_the_same(tre
     assert tree.load_result("x") == {"strategy": "s"}
     assert [info.task_id for info in tree.list_results()] == ["x"]
     put(tree.root / "b" / "x.json", {"strategy": "t"})
-    other = JsonResultStorage(tree.root)
-    with pytest.raises(CorruptFileError, match=r"as a/x\.json and as b/x\.json; rename"):
-        other.load_result("x")
-    other.delete_result("x")
+    for storage in (tree, JsonResultStorage(tree.root)):
+        # Listed by the first of them, and not taken for the only one.
+        assert [info.strategy for info in storage.list_results()] == ["s"]
+        with pytest.raises(CorruptFileError, match=r"as a/x\.json and as b/x\.json; rename"):
+            storage.load_result("x")
+    tree.save_result("x", {"strategy": "u"}, replace=True)
+    assert {path.read_bytes() for path in tree.root.glob("*/x.json")} == {b'{"strategy":"u"}'}
+    tree.delete_result("x")
     assert not tree.exists("x") and not list(tree.root.glob("*/x.json"))
 
 
