@@ -284,6 +284,9 @@ def _committed(
     except LakestoreError:
         saver.files.remove(paths)
         raise
+    except BaseException as exc:
+        saver.broken_off(min(ready, key=lambda each: each.taken.task_id).info.write_id, paths, exc)
+        raise
     tombstones.leave(saver.files, replaced, "replaced", saver.now(), saver.new_id())
     outcomes.update(infos)
     return True

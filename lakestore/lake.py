@@ -233,7 +233,8 @@ class Lake:
         than saved one by one. One transaction makes all of them visible.
 
         Args:
-            items: the documents, each with what `save` would be told of it; all are held in memory.
+            items: the documents, each with what `save` would be told of it; all are held in memory. What an iterator
+                raises is raised here: it is read to its end before the first is saved.
             replace: put each in the place of a result with its id and other content.
 
         Returns:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from dataclasses import replace as replace_fields
 from datetime import date, datetime
@@ -173,8 +174,17 @@ class Saver:
             # Known to have rolled back: its files are nobody's.
             self.files.remove([file.path for file in files])
             raise
+        except BaseException as exc:
+            self.broken_off(new.info.write_id, [file.path for file in files], exc)
+            raise
         tombstones.leave(self.files, replaced, "replaced", new.info.saved_at, new.info.write_id)
         return new.info
+
+    def broken_off(self, write_id: UUID, paths: Sequence[str], cause: BaseException) -> None:
+        """Remove the files of a commit that Ctrl-C broke off, unless it is done; where nobody can tell, vacuum does."""
+        with suppress(LakestoreError):
+            if not self.catalog.is_in(write_id, cause):
+                self.files.remove(paths)
 
     def take(self, item: Item) -> Taken:
         """A document read by its profile, and who it is.

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Final
 from uuid import UUID
 
-from lakestore.catalog import columns, commits, reads, schema, skipping, snapshot
+from lakestore.catalog import columns, commits, reads, schema, skipping, snapshot, transactions
 from lakestore.catalog.compaction import Compaction
 from lakestore.catalog.connect import Connection, Connections
 from lakestore.catalog.ledger import Ledger
@@ -192,9 +192,17 @@ class Catalog:
             InvalidInputError: what was given does not fit together or cannot be stored.
             CommitUnknownError: the connection was lost and the end could not be found out: keep the files.
             CatalogError: any other one; nothing was done.
-            KeyboardInterrupt: and whatever else is no LakestoreError: the end is not known, keep the files.
+            KeyboardInterrupt: and whatever else is no LakestoreError: only `is_in` tells whether it is done.
         """
         return commits.commit(self._connections, results, files, replace=replace, also=also)
+
+    def is_in(self, write_id: UUID, cause: BaseException) -> bool:
+        """Say whether a write whose commit was broken off by `cause` is in; if it is not, it never will be.
+
+        Raises:
+            CommitUnknownError: it could not be found out in time.
+        """
+        return transactions.is_in(self._connections, "save", write_id, cause)
 
     def delete(self, task_id: str, *, only: UUID | None = None) -> UUID | None:
         """Let a result go; return the write that was live, None if there was none.

@@ -96,7 +96,16 @@ def transact(
                 raise translate(exc, what=what, place=connections.place) from exc
 
 
-def _resolve(connections: Connections, what: str, write_id: UUID, find: _Find, cause: psycopg.Error) -> bool:
+def is_in(connections: Connections, what: str, write_id: UUID, cause: BaseException) -> bool:
+    """Say whether a write whose transaction was broken off is in; if it is not, it never will be.
+
+    Raises:
+        CommitUnknownError: it could not be found out in time.
+    """
+    return _resolve(connections, what, write_id, ("find_write", {"write_id": write_id}), cause)
+
+
+def _resolve(connections: Connections, what: str, write_id: UUID, find: _Find, cause: BaseException) -> bool:
     """Say whether the write is in; if it is not, it never will be.
 
     Raises:
@@ -104,7 +113,7 @@ def _resolve(connections: Connections, what: str, write_id: UUID, find: _Find, c
     """
     connections.forget_idle()
     deadline = time.monotonic() + RESOLVE_SECONDS
-    problem: Exception = cause
+    problem = cause
     while (left := deadline - time.monotonic()) > 0:
         try:
             found = _look(connections, write_id, find, left)

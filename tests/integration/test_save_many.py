@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,16 @@ def ok(outcomes: list[ResultInfo | LakestoreError]) -> list[ResultInfo]:
         if isinstance(outcome, LakestoreError):
             raise outcome
     return [outcome for outcome in outcomes if isinstance(outcome, ResultInfo)]
+
+
+def test_an_iterator_that_raises_halfway_saves_nothing(lake: Lake) -> None:
+    def runs() -> Iterator[Item]:
+        yield Item(document=document(1))
+        raise ZeroDivisionError("run 2")
+
+    with pytest.raises(ZeroDivisionError, match="run 2"):
+        lake.save_many(runs())
+    assert lake.results() == [] and files(lake) == set()
 
 
 def test_results_of_one_partition_share_a_file_a_table_and_come_back(lake: Lake) -> None:
