@@ -21,7 +21,6 @@ import duckdb
 from lakestore.errors import QueryError
 from lakestore.query.sqltypes import identifier
 
-# A bar would be drawn into the standard output of scripts.
 _QUIET: Final = "SET enable_progress_bar = false"
 
 
@@ -39,10 +38,18 @@ def start(config: Mapping[str, Any]) -> duckdb.DuckDBPyConnection:
     settings = {"autoinstall_known_extensions": "false", "temp_directory": spill, **config}
     try:
         con = duckdb.connect(":memory:", config=settings)
-        con.execute(f"SET GLOBAL TimeZone = 'UTC'; {_QUIET}")
+        con.execute("SET GLOBAL TimeZone = 'UTC'")
+        _hush(con)
     except (duckdb.Error, TypeError) as exc:
         raise QueryError(f"DuckDB does not start with these settings: {exc}") from exc
     return con
+
+
+def _hush(con: duckdb.DuckDBPyConnection) -> None:
+    """Let no bar be drawn into the standard output of scripts."""
+    # In a notebook without ipywidgets DuckDB draws none, and refuses to be told so.
+    with suppress(duckdb.InvalidInputException):
+        con.execute(_QUIET)
 
 
 _SETTINGS: Final = {"python_enable_replacements": "false"}
@@ -118,9 +125,11 @@ class Instance:
             con.execute(f"ATTACH ':memory:' AS {own.name}")
             if found is None:
                 attached = f"ATTACH ':memory:' AS {shown.name}; " if keep else ""
-                con.execute(f"{attached}USE {shown.name}; {_QUIET}")
+                con.execute(f"{attached}USE {shown.name}")
+                _hush(con)
                 fill(con)
-            con.execute(f"SET search_path = '{own.name},{shown.name}'; {footers}{_QUIET}")
+            con.execute(f"SET search_path = '{own.name},{shown.name}'; {footers}")
+            _hush(con)
         except BaseException:
             con.close()
             raise

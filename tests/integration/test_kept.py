@@ -6,6 +6,7 @@ import gc
 from collections.abc import Iterator
 from pathlib import Path
 
+import duckdb
 import psycopg
 import pytest
 
@@ -15,6 +16,7 @@ from lakestore.catalog import snapshot, snapshot_cache
 from lakestore.catalog.bounds import Bounds
 from lakestore.catalog.snapshot import Wanted
 from lakestore.errors import CorruptFileError
+from lakestore.query import instance
 
 COUNT = "SELECT count(*), sum(x) FROM t"
 
@@ -108,3 +110,16 @@ def test_large_snapshots_and_those_without_version_are_not_kept(lake: Lake, monk
     monkeypatch.setattr(snapshot, "_only", lambda cursor: None)
     assert catalog.snapshot(Wanted()) is not catalog.snapshot(Wanted())
     assert not catalog.snapshot(Wanted()).kept
+
+
+def test_a_notebook_that_cannot_draw_a_progress_bar_is_answered(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    # What DuckDB says of any setting of the bar in Jupyter without ipywidgets.
+    monkeypatch.setattr(instance, "_QUIET", "SELECT error('required package ipywidgets is missing')")
+    with pytest.raises(duckdb.InvalidInputException):
+        duckdb.sql(instance._QUIET).fetchall()
+    for untrusted in (False, True):
+        for _ in range(2):
+            assert lake.sql("SELECT x FROM t", untrusted=untrusted).fetchall() == [(1,)]
+            assert lake.sql("SHOW TABLES", untrusted=untrusted).fetchall()
+    with lake.connect() as con:
+        assert con.execute("SELECT x FROM t").fetchall() == [(1,)]
