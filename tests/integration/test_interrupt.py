@@ -38,6 +38,8 @@ def data_files(lake: Lake) -> set[str]:
 def ctrl_c_once_somebody_waits(dsn: str) -> Iterator[None]:
     """Send SIGINT to this process as soon as a session waits for a lock."""
     done = threading.Event()
+    # A shell that starts something behind itself lets it ignore Ctrl-C.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def watch() -> None:
         with psycopg.connect(dsn, autocommit=True) as conn:
@@ -55,6 +57,7 @@ def ctrl_c_once_somebody_waits(dsn: str) -> Iterator[None]:
     finally:
         done.set()
         thread.join()
+        signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize("save", [one, many])
