@@ -16,7 +16,7 @@ import decimal
 import enum
 import re
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
 from math import isfinite
@@ -38,8 +38,9 @@ _ZERO_E, _ZEROS, _ZERO_POINT = np.frombuffer(b"0e000.", "<u2")
 _SPLIT_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 _PLAIN: Final = orjson.OPT_PASSTHROUGH_SUBCLASS | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
 _FIRST: Final = 1 << 16
-"""Bytes of a text in which mostly stands what Python writes otherwise, where any does: of a column of small numbers,
-of an indicator that begins with NaN."""
+"""Bytes of a text in which small numbers mostly stand, where any does."""
+_ITEMS, _LOOKED = 8, 4_096
+"""Items at either end of a list, and of all lists and dicts of one depth, in which NaN is looked for."""
 _LONG: Final = 64
 """Items of lists beside each other from which each is looked through by itself: they are different tables."""
 
@@ -88,9 +89,10 @@ def written(value: Any, *, unseen: bool = False) -> Given:
             # Values that orjson does not write, or not as Python does.
             text = None
         if text is not None:
-            if unseen and not _is_special(text[:_FIRST]):
+            if unseen and not _exponents(text[:_FIRST]) and not _shows_words(value):
                 return Given(text, value, unseen=True)
-            if not _is_special(text) and in_json_types(value):
+            # Without a null there is no NaN either.
+            if not _holds(text, b"null") and not _exponents(text) and in_json_types(value):
                 return Given(text, value)
         try:
             found = _Columns(are_keys_texts=text is not None)
@@ -217,9 +219,19 @@ def _text(value: float) -> str:
     return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
 
 
-def _is_special(text: bytes) -> bool:
-    """Whether orjson may have written a float in it as Python does not: without a null there is no NaN either."""
-    return _holds(text, b"null") or _exponents(text)
+def _shows_words(value: Any) -> bool:
+    """Whether NaN or an infinity is among the outer items of lists: an indicator that begins, a trade still open."""
+    level = [value]
+    while level := list(islice(chain.from_iterable(map(_outer_items, level)), _LOOKED)):
+        if not all(map(isfinite, [item for item in level if type(item) is float])):
+            return True
+    return False
+
+
+def _outer_items(value: Any) -> Iterable[Any]:
+    if type(value) is dict:
+        return value.values()
+    return value[:_ITEMS] + value[-_ITEMS:] if type(value) is list else ()
 
 
 def _exponents(text: bytes) -> bool:

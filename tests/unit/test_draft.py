@@ -48,7 +48,10 @@ def test_a_value_in_jsons_own_types_is_taken_as_it_is() -> None:
 
 @pytest.mark.parametrize("odd", [float("nan"), float("-inf"), 1e-05, -1e22, {"a": 1e-05}, [float("nan")], (1e-05,)])
 @pytest.mark.parametrize("place", PLACES)
-def test_a_float_that_orjson_writes_otherwise_is_met_where_columns_are_made(place: Any, odd: Any) -> None:
+def test_a_float_that_orjson_writes_otherwise_is_met_where_columns_are_made(
+    place: Any, odd: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lakestore.codec.given._LOOKED", 0)
     value = {"rows": [{"a": 0.5, "b": "x" * 60}] * 1200, "last": place(odd)}
     given = written(value, unseen=True)
     assert given.unseen
