@@ -33,6 +33,10 @@ class Bytes(Protocol):
     def __buffer__(self, flags: int, /) -> memoryview: ...
 
 
+_NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS}
+"""What a file system without hard links says to one: exFAT, some shares."""
+_AT_FDCWD, _RENAME_NOREPLACE = -100, 1
+"""From linux/fcntl.h and linux/fs.h."""
 _ROUNDS = 10
 """How often a folder is made anew that somebody removes, being empty, before a file stands in it."""
 
@@ -53,6 +57,35 @@ def sync_folder(folder: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def name_new(temporary: Path, path: Path) -> None:
+    """Give a file that is written its name, unless there is one of that name; durable once its folder is synced.
+
+    The temporary name may stay beside it.
+
+    Raises:
+        FileExistsError: somebody made the file meanwhile; a rename would have taken its place.
+        OSError: the file system refused.
+    """
+    try:
+        os.link(temporary, path)
+    except OSError as exc:
+        if exc.errno not in _NO_LINKS:
+            raise
+        _rename_new(temporary, path, exc)
+
+
+def _rename_new(old: Path, new: Path, cause: OSError) -> None:
+    """A rename that takes nobody's place: renameat2(2), which Python has no function for."""
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    if not hasattr(libc, "renameat2"):
+        raise cause
+    if libc.renameat2(_AT_FDCWD, os.fsencode(old), _AT_FDCWD, os.fsencode(new), _RENAME_NOREPLACE):
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), str(new)) from cause
 
 
 def make_folder(folder: Path) -> None:
@@ -124,8 +157,7 @@ class Files:
             if replace:
                 self._rename(temp, name)
             else:
-                # Unlike a rename, a link fails where somebody made the file meanwhile.
-                os.link(self.path(temp), self.path(name))
+                name_new(self.path(temp), self.path(name))
         finally:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self.path(temp))

@@ -12,7 +12,7 @@ from typing import get_args
 from uuid import UUID, uuid4
 
 from lakestore.errors import AlreadyExistsError, CatalogError, CorruptFileError, NotFoundError, StorageError
-from lakestore.files import make_folder, sync_folder
+from lakestore.files import make_folder, name_new, sync_folder
 from lakestore.layout import PRIVATE, RESULTS
 from lakestore.model import FORMAT_VERSION, Numbers, Partition
 
@@ -79,8 +79,7 @@ def make(root: Path, *, partition: Partition, numbers: Numbers, exist_ok: bool) 
             stream.flush()
             os.fsync(stream.fileno())
         try:
-            # A link never replaces what another process made first.
-            os.link(temporary, folder / NAME)
+            name_new(temporary, folder / NAME)
         except FileExistsError:
             if not exist_ok:
                 raise AlreadyExistsError(f"{root} is a lake already; 'lakestore doctor' tells its state") from None

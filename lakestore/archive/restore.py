@@ -14,7 +14,7 @@ from typing import IO, Literal
 
 from lakestore.archive.tarball import Manifest, Packed, archives, manifest_of, opened
 from lakestore.errors import CorruptFileError, NotFoundError, StorageError
-from lakestore.files import make_folder, sync_folder
+from lakestore.files import make_folder, name_new, sync_folder
 
 _BLOCK = 1 << 20
 
@@ -139,9 +139,8 @@ def _put(packed: Packed, stream: IO[bytes], target: Path, archive: Path, overwri
         if overwrite:
             os.replace(temporary, target)
         else:
-            # A link never replaces what somebody put there meanwhile.
-            os.link(temporary, target)
-            temporary.unlink()
+            name_new(temporary, target)
+            temporary.unlink(missing_ok=True)
         sync_folder(target.parent)
         return said("restored")
     except CorruptFileError as exc:

@@ -19,7 +19,7 @@ from typing import IO, Any, Final
 
 from lakestore.compression import zstd
 from lakestore.errors import CorruptFileError, StorageError
-from lakestore.files import sync_folder
+from lakestore.files import name_new, sync_folder
 
 FORMAT: Final = 1
 SUFFIX: Final = ".tar.zst"
@@ -139,10 +139,9 @@ class Writer:
             os.posix_fadvise(whole.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
         self._body.unlink()
         check(self._whole, manifest)
-        # A link never replaces what another process made first.
-        os.link(self._whole, self.target)
+        name_new(self._whole, self.target)
         sync_folder(self.target.parent)
-        self._whole.unlink()
+        self._whole.unlink(missing_ok=True)
 
     def abandon(self) -> None:
         """Remove what was written; nothing of it has a name that anybody looks for."""

@@ -13,6 +13,7 @@ import click
 from lakestore.cli.options import config, lake_options, open_lake
 from lakestore.cli.output import say, write
 from lakestore.errors import AlreadyExistsError, InvalidInputError, StorageError
+from lakestore.files import name_new
 
 
 @click.command()
@@ -60,8 +61,7 @@ def _write_file(path: Path, data: bytes, *, force: bool) -> None:
         if force:
             temporary.replace(path)
         else:
-            # Unlike a rename, a link fails where somebody made the file meanwhile.
-            os.link(temporary, path)
+            name_new(temporary, path)
     except FileExistsError as exc:
         raise AlreadyExistsError(f"{path} is there already; --force overwrites it") from exc
     except OSError as exc:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from lakestore.errors import CorruptFileError, StorageError
+from lakestore.errors import AlreadyExistsError, CorruptFileError, StorageError
 from lakestore.files import Files
 
 
@@ -151,3 +151,26 @@ def test_a_file_is_put_in_the_place_of_another_at_once(
         files.put("t/x.json", b"newer", replace=True)
     monkeypatch.undo()
     assert files.read("t/x.json") == b"new" and list(files.list()) == ["t/x.json"]
+
+
+def _no_links(*_: Any) -> None:
+    raise OSError(errno.EPERM, "Operation not permitted")
+
+
+def test_a_new_file_takes_nobodys_place_on_a_file_system_without_links(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "link", _no_links)
+    files = Files(tmp_path)
+    files.put("x.json", b"1")
+    with pytest.raises(AlreadyExistsError, match="there already"):
+        files.put("x.json", b"2")
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("x.json", b"1")]
+
+
+def test_a_file_system_that_can_do_neither_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "link", _no_links)
+    monkeypatch.setattr("lakestore.files._RENAME_NOREPLACE", 1 << 20)
+    with pytest.raises(StorageError, match=r"cannot write .*x\.json: Invalid argument"):
+        Files(tmp_path).put("x.json", b"1")
+    assert list(tmp_path.iterdir()) == []
