@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -18,6 +19,7 @@ from psycopg.conninfo import make_conninfo
 from lakestore import JsonResultStorage
 from lakestore.catalog import Catalog
 from lakestore.model import Fidelity, NewFile, NewResult, ResultInfo, RowSpan
+from lakestore.saving import Saver
 
 CREATED = datetime(2024, 5, 6, 7, 8, 9, 123456, UTC)
 
@@ -152,3 +154,17 @@ def beside_a_tree(tmp_path: Path, dsn: str, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("LAKESTORE_DSN", dsn)
     monkeypatch.setenv("RESULT_STORAGE_JSON_ROOT", "tree")
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def killed_before_commit(monkeypatch: pytest.MonkeyPatch) -> Callable[[], AbstractContextManager[None]]:
+    """A save in it dies after its files were written, as by `kill -9`: nobody clears up behind it."""
+
+    @contextmanager
+    def dying() -> Iterator[None]:
+        with monkeypatch.context() as patch, pytest.raises(SystemExit):
+            patch.setattr(Catalog, "commit", lambda *_, **__: (_ for _ in ()).throw(SystemExit))
+            patch.setattr(Saver, "broken_off", lambda *_: None)
+            yield
+
+    return dying

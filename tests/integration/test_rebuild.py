@@ -7,6 +7,7 @@ import json
 import math
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from tests.answers import answers
 ZERO = timedelta()
 EXAMPLE = Path("examples/freqtrade/backtest-result-2024-09-06_13-05-54.json.gz")
 Lose = Callable[[], None]
+Dying = Callable[[], AbstractContextManager[None]]
 
 
 @pytest.fixture
@@ -272,15 +274,13 @@ def test_a_rebuild_that_stops_goes_on_where_it_was(lake: Lake, dsn: str, monkeyp
 
 
 def test_a_replacement_that_was_never_acknowledged_does_not_take_the_place_of_what_was(
-    lake: Lake, lose: Lose, dsn: str, monkeypatch: pytest.MonkeyPatch
+    lake: Lake, lose: Lose, dsn: str, killed_before_commit: Dying, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for task_id in ("a", "b"):
         lake.save(run(1), task_id=task_id)
-    with monkeypatch.context() as patch:
-        patch.setattr(type(lake.parts().catalog), "commit", lambda *_, **__: (_ for _ in ()).throw(SystemExit))
-        for task_id, new in (("a", run(2)), ("new", run(3))):
-            with pytest.raises(SystemExit):
-                lake.save(new, task_id=task_id, replace=True)
+    for task_id, new in (("a", run(2)), ("new", run(3))):
+        with killed_before_commit():
+            lake.save(new, task_id=task_id, replace=True)
     # One that was replaced again is known to have been alive.
     with monkeypatch.context() as patch:
         patch.setattr(tombstones, "write", lambda *_: None)

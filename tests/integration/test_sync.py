@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from lakestore.maintenance import Finding, compact, rebuild, restore, sync, vacu
 from tests.answers import answers
 
 ZERO = timedelta()
+Dying = Callable[[], AbstractContextManager[None]]
 
 
 def run(n: int, **more: Any) -> dict[str, Any]:
@@ -41,14 +43,12 @@ def one(lake: Lake, pattern: str) -> Path:
 
 
 @pytest.fixture
-def killed(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+def killed(lake: Lake, killed_before_commit: Dying) -> Callable[..., None]:
     """A save that dies after its files were written, before its commit."""
 
     def die(task_id: str, n: int) -> None:
-        with monkeypatch.context() as patch:
-            patch.setattr(type(lake.parts().catalog), "commit", lambda *_, **__: (_ for _ in ()).throw(SystemExit))
-            with pytest.raises(SystemExit):
-                lake.save(run(n), task_id=task_id, replace=True)
+        with killed_before_commit():
+            lake.save(run(n), task_id=task_id, replace=True)
 
     return die
 

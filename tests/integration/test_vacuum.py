@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from lakestore.maintenance.unknown import unknown
 
 NOW = timedelta()
 HOURS = timedelta(hours=2)
+Dying = Callable[[], AbstractContextManager[None]]
 
 
 def run(n: int, **more: Any) -> dict[str, Any]:
@@ -118,14 +120,12 @@ def test_a_folder_that_is_not_the_lake_s_is_left_alone(lake: Lake) -> None:
 
 
 @pytest.fixture
-def killed(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+def killed(lake: Lake, killed_before_commit: Dying) -> Callable[[], None]:
     """A save that dies after its files were written, before its commit."""
 
     def die() -> None:
-        with monkeypatch.context() as patch:
-            patch.setattr(type(lake.parts().catalog), "commit", lambda *_, **__: (_ for _ in ()).throw(SystemExit))
-            with pytest.raises(SystemExit):
-                lake.save(run(3), task_id="killed")
+        with killed_before_commit():
+            lake.save(run(3), task_id="killed")
 
     return die
 
