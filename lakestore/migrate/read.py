@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import os
 import stat
 import struct
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from typing import IO, Any, Final
 
 from lakestore.catalog.ledger import Seen
+from lakestore.codec import text
 from lakestore.compression import DAMAGED, read_at_most, unpacked
 from lakestore.errors import InvalidInputError, StorageError
 from lakestore.migrate.find import Found, form_of, seen_of
@@ -144,9 +144,9 @@ class Reader:
                 raise InvalidInputError(
                     f"line {number} takes more than {self._limit:,} bytes; --max-size raises the limit"
                 )
-            text = line.rstrip(b"\r\n")
-            if text.strip():
-                yield Document(text, str(number))
+            found = line.rstrip(b"\r\n")
+            if found.strip():
+                yield Document(found, str(number))
 
     def _zipped(self, hashed: _Hashed) -> Iterator[Document]:
         # Its directory is at the end: a zip is held whole, and is small beside what it holds.
@@ -184,17 +184,17 @@ def results_in(names: list[str], text_of: Callable[[str], bytes]) -> list[str]:
         owners = [other for other in stems if stem.startswith(f"{other}_")]
         for other in owners:
             if other not in known:
-                known[other] = _strategies(text_of(stems[other]))
+                known[other] = _strategies(text_of(stems[other]), stems[other])
         if not any(stem[len(other) + 1 :] in {"config", *known[other]} for other in owners):
             results.append(name)
     return results
 
 
-def _strategies(text: bytes) -> frozenset[str]:
+def _strategies(source: bytes, where: str) -> frozenset[str]:
     """The strategies of a document of freqtrade's; of others none."""
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
+        value, _ = text.parse(source, where)
+    except InvalidInputError:
         return frozenset()
     strategies = value.get("strategy") if isinstance(value, dict) else None
     return frozenset(strategies) if isinstance(strategies, dict) else frozenset()
