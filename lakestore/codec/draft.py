@@ -21,6 +21,9 @@ from lakestore.codec.style import COMPACT
 from lakestore.codec.text import LARGE, Hashed, dump
 from lakestore.errors import InvalidInputError
 
+# What a cell of a given table takes as JSON text with its key, about, in bytes.
+_CELL = 24
+
 
 @dataclass(slots=True)
 class Draft:
@@ -97,8 +100,8 @@ def _with_tables(draft: Draft, tables: Mapping[str, Any]) -> Draft:
         added.append(Region((name,), json.dumps(name), name, "objects", node, given=table))
         # Only Python's json reads NaN, and integers beyond 64 bits as such.
         draft.python |= node.has_words or any(map(pa.types.is_decimal, table.schema.types))
-        # As text it takes three times as much, and more.
-        draft.is_large |= table.nbytes >= LARGE // 3
+        # Counted in cells: pyarrow 23 cannot tell the bytes of texts that are views.
+        draft.is_large |= table.num_rows * table.num_columns * _CELL >= LARGE
     draft.regions += added
     draft.source = Background(partial(_with_rows, draft.text, bool(draft.value), added), apart=False)
     plan.name_apart(draft.regions)
