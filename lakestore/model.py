@@ -109,11 +109,12 @@ class LakeTable:
 
     @property
     def units(self) -> dict[int, Column]:
-        """The columns of units, by the field id of the column that each completes."""
-        units = {column.key: column for column in self.columns if column.is_ulps}
+        """The columns of units, by the field id of the column or member that each completes."""
+        units = {(column.parent, column.key): column for column in self.columns if column.is_ulps}
         if not units:
             return {}
-        return {own.field_id: units[own.key + ULPS] for own in self.shown if own.key + ULPS in units}
+        beside = {own.field_id: units.get((own.parent, own.key + ULPS)) for own in self.columns}
+        return {own: column for own, column in beside.items() if column is not None}
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,7 @@ def _columns(table: LakeTable) -> Iterator[tuple[str, str, str, str]]:
 
 def sql_type(column: Column, table: LakeTable) -> str:
     """A column's type in SQL, with its members."""
-    children = [child for child in table.columns if child.parent == column.field_id]
+    children = [child for child in table.columns if child.parent == column.field_id and not child.is_ulps]
     if column.type == "STRUCT":
         return "STRUCT(" + ", ".join(f"{_name(child.name)} {sql_type(child, table)}" for child in children) + ")"
     if column.type == "LIST":

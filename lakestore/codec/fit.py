@@ -230,15 +230,16 @@ class Fit:
         return placed
 
     def _beside_decimals(self, column: Column, array: pa.Array, values: numbers.Floats) -> Placed | None:
-        """A column at the top as decimals, and the units beside them; None where that does not pay."""
-        found = ulps.parted(values) if column.parent is None else None
+        """A column as decimals, and the units beside them; None where that does not pay."""
+        # A list keeps one column of elements.
+        found = ulps.parted(values) if column.key != key_values.ELEMENT else None
         if found is None:
             return None
         decimals = decimals_of(found.whole, found.scale, array)
         units = pa.array(found.ulps, mask=numbers.nulls(array))
-        if not ulps.pays(array, decimals, units, found, (self.table.key, column.key)):
+        if not ulps.pays(array, decimals, units, found, (self.table.key, column.parent, column.key)):
             return None
-        sibling = self._find(None, column.key + ULPS, f"{column.name}__ulps", "BIGINT")
+        sibling = self._find(column.parent, column.key + ULPS, f"{column.name}__ulps", "BIGINT")
         return [(_field(column, decimals.type), decimals), (_field(sibling, pa.int64()), units)]
 
     def _find(self, parent: int | None, key: str, name: str, wanted: SqlType) -> Column:

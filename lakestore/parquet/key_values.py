@@ -58,7 +58,7 @@ def columns(schema: pa.Schema, metadata: Mapping[bytes, bytes] | None) -> tuple[
     placed = list(_placed(schema, None))
     codes = told.codes or [_CODES[column.type] for column in placed]
     for place, (column, code) in enumerate(zip(placed, codes, strict=True)):
-        key = told.keys.get(place, column.key)
+        key = told.keys.get(place, column.key) or _beside(column.name)
         found.append(replace(column, type=_TYPE_OF[code.upper()], wide=code == "b", key=key))
     return told.key, tuple(sorted(found, key=lambda column: column.field_id))
 
@@ -72,7 +72,7 @@ class KeyValues:
         codes: the SQL type of each column in the file's schema; nothing: those that the schema shows.
         order: field id of the column that goes up in each document.
         told: what tells apart the rows of one value of it.
-        keys: by their place in the schema, keys that differ from the columns' names.
+        keys: by their place in the schema, keys that differ from the columns' names; None: its name says it.
         others: the columns of which the file has no value.
     """
 
@@ -80,7 +80,7 @@ class KeyValues:
     codes: str
     order: int | None = None
     told: bytes = b""
-    keys: Mapping[int, str] = field_of(default_factory=dict)
+    keys: Mapping[int, str | None] = field_of(default_factory=dict)
     others: Sequence[Column] = ()
 
 
@@ -99,7 +99,8 @@ def read(metadata: Mapping[bytes, bytes] | None) -> KeyValues | None:
     order, told = by if isinstance(by, list) else (by, "")
     more = [_other(*item) for item in others or ()]
     own = None if key is None else json.dumps(key)
-    return KeyValues(own, codes or "", order, base64.b85decode(told), dict(keys or ()), more)
+    named = dict((item, None) if isinstance(item, int) else item for item in keys or ())
+    return KeyValues(own, codes or "", order, base64.b85decode(told), named, more)
 
 
 def _other(own: int, name: str, code: str, parent: int | None = None, key: str | None = None) -> Column:
@@ -133,13 +134,13 @@ def of_columns(schema: pa.Schema, given: Sequence[Column], key: str | None, orde
     """
     by_id = {column.field_id: column for column in given}
     codes = shown = ""
-    keys: list[tuple[int, str]] = []
+    keys: list[int | tuple[int, str]] = []
     for place, placed in enumerate(_placed(schema, None)):
         column = by_id.pop(placed.field_id)
         codes += _code(column)
         shown += _CODES[placed.type]
         if column.key != placed.key:
-            keys.append((place, column.key))
+            keys.append(place if column.key == _beside(column.name) else (place, column.key))
     others = [
         _short([c.field_id, c.name, _code(c), c.parent, None if c.key == json.dumps(c.name) else c.key])
         for c in by_id.values()
@@ -149,6 +150,12 @@ def of_columns(schema: pa.Schema, given: Sequence[Column], key: str | None, orde
         [None if key is None else json.loads(key), None if codes == shown else codes, by, keys or None, others or None]
     )
     return json.dumps(value, separators=(",", ":")).encode()
+
+
+def _beside(name: str) -> str:
+    """The key of a column beside another one, by its name: `price__ulps` has the key `"price"#ulps`."""
+    stem, _, kind = name.rpartition("__")
+    return f"{json.dumps(stem)}#{kind}"
 
 
 def _code(column: Column) -> str:

@@ -8,12 +8,12 @@ are not shown: they would widen every `SELECT *` for what only `lakestore files`
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from lakestore.model import TASK_ID_FIELD, LakeTable, LiveFile
-from lakestore.query.sqltypes import children, identifier, sql_type, text
+from lakestore.model import TASK_ID_FIELD, Column, LakeTable, LiveFile
+from lakestore.query.sqltypes import Children, children, identifier, sql_type, text
 
 # What follows the strategy in a path: "/run_date=YYYY-MM-DD/", 36 characters of UUID, ".parquet". Counting from the
 # end prunes 10,000 files in 0.15 s, where a regular expression took 0.8 s.
@@ -41,7 +41,8 @@ def view_sql(table: LakeTable, files: Sequence[LiveFile], root: Path, named: Col
     columns = [column for column in table.shown if named is None or column.name.lower() in named]
     units = table.units
     if not files:
-        typed = [f"CAST(NULL AS {sql_type(c, nested)}) AS {identifier(c.name)}" for c in columns]
+        visible = children(column for column in table.columns if not column.is_ulps)
+        typed = [f"CAST(NULL AS {sql_type(c, visible)}) AS {identifier(c.name)}" for c in columns]
         own = "CAST(NULL AS VARCHAR) AS task_id, CAST(NULL AS VARCHAR) AS strategy, CAST(NULL AS DATE) AS run_date"
         return f"SELECT {', '.join([own, *typed])} WHERE false"
 
@@ -59,7 +60,8 @@ def view_sql(table: LakeTable, files: Sequence[LiveFile], root: Path, named: Col
         stored.append((column.field_id, column.name, sql_type(column, nested)))
         beside = units.get(column.field_id)
         if column.type != "DOUBLE":
-            shown.append(name)
+            made = _within(name, column, nested, units) if units else name
+            shown.append(name if made == name else f"{made} AS {name}")
         elif beside is None:
             # The idle IF keeps comparisons out of the files: there DuckDB 1.5 rounds the constant to their scale.
             shown.append(f"if({name} IS NULL, NULL, {name}) AS {name}")
@@ -85,6 +87,36 @@ def view_sql(table: LakeTable, files: Sequence[LiveFile], root: Path, named: Col
 def joined(decimal: str, ulps: str) -> str:
     """`codec.near.joined` in SQL; files where the doubles themselves stand have no units."""
     return f"if({ulps} IS NULL, {decimal}, {decimal} + {ulps} * ({decimal} - nextafter({decimal}, 0.0::DOUBLE)))"
+
+
+def _within(value: str, column: Column, nested: Children, units: Mapping[int, Column], depth: int = 0) -> str:
+    """A nested column with its members' decimals and units as one; the value itself where none has units."""
+    members = nested.get(column.field_id, ())
+    if column.type == "LIST" and members:
+        item = f"item{depth}"
+        made = _within(item, members[0], nested, units, depth + 1)
+        return value if made == item else f"list_transform({value}, lambda {item}: {made})"
+    if column.type != "STRUCT":
+        return value
+    shown = {}
+    stored = {}
+    for member in members:
+        name = identifier(member.name)
+        stored[name] = own = _member(value, member)
+        if member.is_ulps:
+            continue
+        beside = units.get(member.field_id)
+        shown[name] = (
+            _within(own, member, nested, units, depth) if beside is None else joined(own, _member(value, beside))
+        )
+    if shown == stored:
+        return value
+    packed = ", ".join(f"{name} := {made}" for name, made in shown.items())
+    return f"CASE WHEN {value} IS NULL THEN NULL ELSE struct_pack({packed}) END"
+
+
+def _member(value: str, member: Column) -> str:
+    return f"struct_extract({value}, {text(member.name)})"
 
 
 def _partition(prefix: str) -> tuple[tuple[str, str], tuple[str, str]]:

@@ -51,7 +51,9 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
             opened.save(typical(signals, signals).text)
         opened.save({"strategy": "odd=a/b", "rows": awkward * 40}, task_id="awkward")
         for places in (2, 5):
-            beside = [{"n": n, "x": averages(places)[n] if n % 9 else None} for n in range(300)]
+            beside = [
+                {"n": n, "x": averages(places)[n] if n % 9 else None, "fills": filled(places, n)} for n in range(300)
+            ]
             opened.save({"strategy": "s", "averages": beside}, task_id=f"averages-{places}")
         opened.save_many([Item(document=typical(40, 1_000 + seed).value) for seed in range(10)])
         done = list(maintenance.compact(opened, table="equity_curve", partition="month"))
@@ -67,6 +69,12 @@ def averages(places: int) -> list[float]:
         total += new - old
         made.append(total / 5)
     return made
+
+
+def filled(places: int, n: int) -> list[dict[str, Any] | None] | None:
+    """Members of lists that lie beside decimals likewise; some lists, elements and members are null."""
+    fills = [{"size": size, "at": averages(places)[(n + size) % 300] if n % 7 else None} for size in range(n % 4)]
+    return [*fills, None] if n % 5 == 1 else fills if n % 11 else None
 
 
 def by_duckdb(paths: list[str]) -> list[list[dict[str, Any]]]:
@@ -122,7 +130,7 @@ def test_another_tool_sees_the_rows_that_sql_shows(lake: Lake, read: Reader) -> 
 
 def completed(row: dict[str, Any]) -> dict[str, Any]:
     """A row of a file with the doubles that stand as a decimal of their first digits and the units beside it."""
-    made = dict(row)
+    made = {name: _completed(value) for name, value in row.items()}
     for name in [name for name in row if name.endswith(ULPS)]:
         units, decimal = made.pop(name), row[name.removesuffix(ULPS)]
         if units is not None:
@@ -133,14 +141,24 @@ def completed(row: dict[str, Any]) -> dict[str, Any]:
     return made
 
 
+def _completed(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_completed(item) for item in value]
+    return completed(value) if isinstance(value, dict) else value
+
+
 def test_files_say_by_a_column_of_its_own_where_doubles_are_more_than_their_decimals(lake: Lake) -> None:
     for file in lake.files("averages"):
         schema = pq.read_schema(lake.root / file.path)
         assert pa.types.is_decimal(schema.field("x").type) and schema.field("x__ulps").type == pa.int64()
+        fill = schema.field("fills").type.value_type
+        assert pa.types.is_decimal(fill.field("at").type) and fill.field("at__ulps").type == pa.int64()
     shown = lake.sql("SELECT * FROM averages ORDER BY task_id, n")
-    assert shown.columns == ["task_id", "strategy", "run_date", "n", "x"]
+    assert shown.columns == ["task_id", "strategy", "run_date", "n", "x", "fills"]
     expected = [averages(places)[n] if n % 9 else None for places in (2, 5) for n in range(300)]
-    assert [row[-1] for row in shown.fetchall()] == expected
+    rows = shown.fetchall()
+    assert [row[-2] for row in rows] == expected
+    assert [row[-1] for row in rows] == [filled(places, n) for places in (2, 5) for n in range(300)]
     statistics = (
         "SELECT column_name, list(sum ORDER BY task_id) FROM run_stats WHERE table_name = 'averages' GROUP BY 1"
     )

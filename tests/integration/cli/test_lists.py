@@ -71,14 +71,17 @@ def test_tables_name_columns_types_and_keys(call: Call, lake: Path) -> None:
 
 def test_units_beside_decimals_are_no_column_of_their_own(call: Call, lake: Path, tmp_path: Path) -> None:
     prices = [math.nextafter(100 + n / 8, n % 3 * 100) for n in range(300)]
-    (tmp_path / "run.json").write_text(json.dumps({"prices": [{"n": n, "x": x} for n, x in enumerate(prices)]}))
+    (tmp_path / "run.json").write_text(
+        json.dumps({"prices": [{"n": n, "x": x, "at": [{"x": x}]} for n, x in enumerate(prices)]})
+    )
     assert call("save", str(tmp_path / "run.json"), "--strategy", "s").code == 0
     columns = [row["column"] for row in call("tables", "--format", "json").json() if row["table"] == "prices"]
     told = call("inspect", str(tmp_path / "run.json")).out
-    assert columns == ["n", "x"] and "ulps" not in told
-    assert [row["x"] for row in call("sql", "FROM prices ORDER BY n", "--format", "json").json()] == prices
+    assert columns == ["n", "x", "at"] and "ulps" not in told
+    rows = call("sql", "FROM prices ORDER BY n", "--format", "json").json()
+    assert [row["x"] for row in rows] == prices and [row["at"] for row in rows] == [[{"x": x}] for x in prices]
     refused = call("sql", "SELECT x__ulps FROM prices")
-    assert refused.code and refused.err.endswith("columns of prices: task_id, strategy, run_date, n, x\n")
+    assert refused.code and refused.err.endswith("columns of prices: task_id, strategy, run_date, n, x, at\n")
 
 
 def test_files_are_absolute_and_other_tools_read_them(call: Call, lake: Path) -> None:
