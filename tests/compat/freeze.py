@@ -49,7 +49,7 @@ def _fill(lake: Lake) -> None:
     lake.save(gzip.decompress(example.read_bytes()), task_id="freqtrade", created_at=_AT)
     lake.save(generate.typical(600, 1).text, task_id="typical")
     lake.save(_odd(), task_id="odd", strategy="a=b/策略", created_at=_AT)
-    beside = [{"n": n, "x": 100 + n / 8 + (n % 3 - 1) * math.ulp(100 + n / 8)} for n in range(400)]
+    beside = [{"n": n, "x": _beside(n), "fills": [{"x": _beside(n + place)} for place in (0, 3)]} for n in range(400)]
     lake.save({"strategy": "s", "averages": beside}, task_id="beside", created_at=_AT)
     table = pa.table(
         {
@@ -77,6 +77,10 @@ def _small(task_id: str, seed: int, *, strategy: str = "s") -> Item:
     ]
     document: dict[str, Any] = {"strategy": strategy, "created_at": _AT.isoformat(), "trades": rows, "seed": seed}
     return Item(document=json.dumps(document, indent=2).encode(), task_id=task_id)
+
+
+def _beside(n: int) -> float:
+    return 100 + n / 8 + (n % 3 - 1) * math.ulp(100 + n / 8)
 
 
 def _odd() -> bytes:

@@ -19,7 +19,7 @@ FROZEN = sorted(path.name for path in LAKES.iterdir())
 
 
 def test_the_formats_that_were_in_use_are_frozen() -> None:
-    assert {"envelope-1", "envelope-2", "record-2", "kept-1", "units-1", "stats-1"} <= set(FROZEN)
+    assert {"envelope-1", "envelope-2", "record-2", "kept-1", "units-1", "units-2", "stats-1"} <= set(FROZEN)
 
 
 @pytest.mark.parametrize("name", FROZEN)
@@ -40,6 +40,9 @@ def test_a_frozen_lake_gives_every_document_back(name: str, tmp_path: Path, dsn:
         }
         counted = lake.sql("SELECT task_id, count(*) FROM trades WHERE task_id <> 'freqtrade' GROUP BY 1").fetchall()
         assert dict(counted) == {task: count for task, count in rows.items() if count}
+        if "beside" in documents:
+            shown = lake.sql("SELECT * EXCLUDE (task_id, strategy, run_date) FROM averages ORDER BY n").to_arrow_table()
+            assert shown.to_pylist() == json.loads(documents["beside"])["averages"]
         # Results saved now lie beside those of then.
         lake.save({"strategy": "s", "trades": [{"pnl": 0.25, "tag": "x"}]}, task_id="new")
         (total,) = lake.sql("SELECT count(*) FROM trades WHERE task_id = 'new' OR task_id = 'shared-2'").fetchall()
