@@ -7,6 +7,7 @@ metadata) is enough to make the catalog anew.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -108,7 +109,17 @@ def begun(
     texts = {key_values.FOOTER_KEY: key_values.of_columns(table.schema, columns, key, order, told)} if key != "" else {}
     if versions or groups:
         texts[key_values.VERSIONS_KEY] = key_values.of_versions(versions)
-    pages = Background(lambda: _written(table, options, texts, groups), apart=_MANY <= rows <= ROW_GROUP and not groups)
+    apart = _MANY <= rows <= ROW_GROUP and not groups
+
+    def made() -> pa.Buffer:
+        written = _written(table, options, texts, groups)
+        if apart:
+            # Whoever trims the file finds them made.
+            for column in again.values():
+                column(0, rows)
+        return written
+
+    pages = Background(made, apart=apart)
     return Background(lambda: sealed(trimmed(pages.result(), statistics=statistics, repacked=again)), apart=False)
 
 
@@ -132,8 +143,8 @@ def _written(
 
 
 def _again(array: pa.Array, encoding: str, level: int) -> Repacked:
-    """The pages of a column's row groups in whole bytes."""
-    return lambda first, rows: pages(array.slice(first, rows), encoding, level)
+    """The pages of a column's row groups in whole bytes, each made once."""
+    return cache(lambda first, rows: pages(array.slice(first, rows), encoding, level))
 
 
 def _required(table: pa.Table) -> pa.Table:

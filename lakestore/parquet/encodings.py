@@ -131,7 +131,7 @@ def choose(columns: Sequence[tuple[pa.Field, pa.Array]], sample: int = SAMPLE) -
 
 
 def pages(array: pa.Array, encoding: str, level: int) -> Pages:
-    """The pages of a row group's leaf in whole bytes.
+    """The pages of a row group's leaf in whole bytes; that of all its rows, which mostly is the only one, is made now.
 
     Args:
         level: of zstd.
@@ -141,11 +141,13 @@ def pages(array: pa.Array, encoding: str, level: int) -> Pages:
     values = cache(lambda: _values(array, encoding))
     own = _OF_DICTIONARY if encoding == DICTIONARY_BYTES else _OF_DELTA
 
-    def made(used: int, first: int, rows: int) -> tuple[bytes, int] | None:
-        page = values()(first, rows) if used == own else None
+    @cache
+    def page_of(first: int, rows: int) -> tuple[bytes, int] | None:
+        page = values()(first, rows)
         return None if page is None else (_zstd(level).compress(page, asbytes=True), len(page))
 
-    return made
+    page_of(0, len(array))
+    return lambda used, first, rows: page_of(first, rows) if used == own else None
 
 
 def _page(array: pa.Array, encoding: str) -> bytes | None:
