@@ -7,9 +7,10 @@ proved after encoding.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
 from itertools import chain
+from operator import countOf
 from struct import pack
 from typing import Any
 
@@ -20,7 +21,7 @@ import pyarrow.compute as pc
 from lakestore.codec import times
 from lakestore.codec.nodes import Mask, Node, offsets_of
 from lakestore.codec.numbers import EXACT
-from lakestore.codec.strings import is_unicode
+from lakestore.codec.strings import column, is_unicode
 from lakestore.codec.text import JSON_TYPES, ForeignError, dump, in_json_types
 from lakestore.codec.times import among
 
@@ -113,7 +114,7 @@ def _uniform(values: Sequence[Any], kind: type, nulls: bool, depth: int) -> Node
         return Node("float", n, array=_floats(values, nulls))
     if kind is str:
         try:
-            array = pa.array(values, pa.string())
+            array = pa.array(values, pa.string()) if nulls else column(values)
         except (UnicodeEncodeError, pa.ArrowInvalid):
             return None
         if isinstance(array, pa.ChunkedArray):
@@ -176,10 +177,11 @@ def _numbers(values: Sequence[Any]) -> Node | None:
 def _struct(values: Sequence[Any], nulls: bool, depth: int) -> Node | None:
     n = len(values)
     present = [value for value in values if value is not None] if nulls else values
-    first = list(present[0])
-    if depth < MAX_DEPTH and not nulls and 0 < len(first) <= MAX_KEYS and all(map(first.__eq__, map(list, present))):
+    first = tuple(present[0])
+    if depth < MAX_DEPTH and not nulls and 0 < len(first) <= MAX_KEYS and countOf(map(tuple, values), first) == n:
         # Row by row, as the values lie in memory.
-        flat = list(chain.from_iterable(map(dict.values, values)))
+        flat: list[Any] = []
+        deque(map(flat.extend, map(dict.values, values)), maxlen=0)
         return struct(first, [flat[place :: len(first)] for place in range(len(first))], n, depth)
     orders: dict[tuple[str, ...], int] = {}
     ids = [orders.setdefault(tuple(value), len(orders)) for value in present]

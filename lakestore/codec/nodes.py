@@ -82,7 +82,7 @@ class Node:
         if self.odd is not None or self.kind == "json":
             return False
         if self.kind == "float":
-            return not bool(numbers.special(numbers.doubles(self.array)).any())
+            return not numbers.has_special(numbers.doubles(self.array))
         return all(node.is_plain for node in (*self.children, *([self.child] if self.child is not None else ())))
 
     def slice(self, start: int, stop: int) -> Node:

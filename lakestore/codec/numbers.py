@@ -113,6 +113,16 @@ def special(values: Floats, low: int = -4, high: int = 15) -> npt.NDArray[np.boo
     return rare
 
 
+def has_special(values: Floats, low: int = -4, high: int = 15) -> bool:
+    """Whether dialects write one of the values differently; see `special`."""
+    if not len(values):
+        return False
+    size = np.abs(values)
+    # Mostly none is even zero. NaN is neither greater nor less.
+    usual = size.min() >= 10.0**low and size.max() < 10.0**high
+    return not usual and bool(special(values, low, high).any())
+
+
 def texts(values: Floats, dialect: Dialect) -> pa.StringArray:
     """The text of each double in a dialect; shape (n,) → n texts, none null."""
     rare = _rare(values, dialect)
@@ -133,7 +143,7 @@ def texts(values: Floats, dialect: Dialect) -> pa.StringArray:
 
 def with_commas(values: Floats, dialect: Dialect) -> pa.StringArray | None:
     """As `texts`, each followed by a comma; None where dialects write a value differently."""
-    if _rare(values, dialect).any():
+    if has_special(values, *_usual(dialect)):
         return None
     written = _in_a_row(values)
     if written is None:
@@ -146,7 +156,12 @@ def with_commas(values: Floats, dialect: Dialect) -> pa.StringArray | None:
 
 def _rare(values: Floats, dialect: Dialect) -> npt.NDArray[np.bool_]:
     """Which values this dialect writes in another way than orjson."""
-    return special(values, max(dialect.low, _PLAIN_LOW), min(dialect.high, _PLAIN_HIGH))
+    return special(values, *_usual(dialect))
+
+
+def _usual(dialect: Dialect) -> tuple[int, int]:
+    """The exponents between which this dialect writes as orjson does."""
+    return max(dialect.low, _PLAIN_LOW), min(dialect.high, _PLAIN_HIGH)
 
 
 def _plain(values: Floats) -> pa.StringArray:

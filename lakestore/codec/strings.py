@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from json.encoder import encode_basestring, encode_basestring_ascii
@@ -13,6 +13,8 @@ import numpy as np
 import pyarrow as pa
 
 _FOREIGN = re.compile(r"[^ -~]")
+_LARGEST = 2**31 - 1
+"""Bytes of a column of texts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +66,14 @@ def escape(text: str, escapes: Escapes) -> str:
 def escaped(array: pa.StringArray, escapes: Escapes) -> pa.StringArray:
     """Each text as it stands between the quotes of a JSON string; nulls stay null."""
     data = _data(array)
-    unsafe = [data < 32, *(data == ord(each) for each in ('"', "\\", "/")[: 3 if escapes.slash else 2])]
-    if escapes.ascii:
-        # Python's json escapes U+007F as well.
-        unsafe.append(data >= 127)
-    unsafe += [data == byte for byte in {char.encode()[0] for char, _ in escapes.other}]
-    if not any(places.any() for places in unsafe):
+    if not len(data):
+        return array
+    # Single bytes are found several times as fast in bytes as in an array.
+    raw, unsafe = data.tobytes(), (b'"', b"\\", *([b"/"] if escapes.slash else ()))
+    unsafe += tuple(char.encode()[:1] for char, _ in escapes.other)
+    # Python's json escapes U+007F as well.
+    beyond = escapes.ascii and data.max() >= 127
+    if not beyond and data.min() >= 32 and not any(each in raw for each in unsafe):
         return array
     coded = array.dictionary_encode()
     words = [escape(text, escapes)[1:-1] for text in coded.dictionary.to_pylist()]
@@ -108,6 +112,24 @@ def is_unicode(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def column(texts: Sequence[str]) -> pa.Array:
+    """Texts as a column, as `pa.array` gives it, in two thirds of the time: joined, with and without something between.
+
+    Raises:
+        UnicodeEncodeError: one has a lone surrogate.
+    """
+    parted = "\0".join(texts).encode()
+    ends = np.flatnonzero(np.frombuffer(parted, np.uint8) == 0)
+    if len(ends) + 1 != len(texts) or len(parted) > _LARGEST:
+        return pa.array(texts, pa.string())
+    offsets = np.zeros(len(texts) + 1, np.int32)
+    offsets[1:-1] = ends
+    offsets[-1] = len(parted)
+    offsets[1:] -= np.arange(len(texts), dtype=np.int32)
+    data = "".join(texts).encode()
+    return pa.StringArray.from_buffers(len(texts), pa.py_buffer(offsets), pa.py_buffer(data))
 
 
 def _data(array: pa.StringArray) -> np.ndarray:

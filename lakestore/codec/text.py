@@ -16,7 +16,7 @@ import numpy as np
 import orjson
 
 from lakestore.background import Background
-from lakestore.codec.numbers import special
+from lakestore.codec.numbers import has_special
 from lakestore.codec.strings import is_unicode
 from lakestore.errors import InvalidInputError
 
@@ -116,7 +116,7 @@ def in_json_types(value: Any, but: Collection[int] = (), *, plain: bool = False)
         kinds = set(map(type, level))
         if not kinds <= JSON_TYPES:
             return False
-        if plain and float in kinds and special(np.array([item for item in level if type(item) is float])).any():
+        if plain and float in kinds and has_special(np.array([item for item in level if type(item) is float])):
             return False
         if but:
             level = [item for item in level if id(item) not in but]
