@@ -34,6 +34,9 @@ MAX_DEPTH = 12
 MAX_TEXT_DEPTH = 64
 """Levels inside such a text, beyond which the record table is not lifted: the renderer calls itself for each level."""
 
+MAX_TEXTS = 65_536
+"""Times whose texts are kept until they were compared with the document: written anew they take a save's 50th part."""
+
 MAX_WORDS = 4
 """Different texts that may stand among times in a column of times."""
 
@@ -121,7 +124,8 @@ def _uniform(values: Sequence[Any], kind: type, nulls: bool, depth: int) -> Node
             return None
         parsed = times.parse(array)
         if parsed is not None:
-            return Node("time", n, array=parsed[1], format=parsed[0])
+            own = array if n <= MAX_TEXTS and not nulls else None
+            return Node("time", n, array=parsed[1], format=parsed[0], texts=own)
         return _times(array) or Node("str", n, array=array)
     if kind is bool:
         return Node("bool", n, array=pa.array(values, pa.bool_()))

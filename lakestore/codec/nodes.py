@@ -35,6 +35,7 @@ class Node:
         odd: string array of `n`: the JSON text where the value is of another kind, else null.
         ints: for `float`: which values the document writes as integers.
         format: for `time`: what rebuilds the texts.
+        texts: for `time`: what `format` gives of `array`, where that was compared already.
         valid: for `struct` and `list`: which slots hold one (None: all).
         keys, children: for `struct`: one node of `n` slots per key.
         shapes, shape_ids: for `struct`: the orders of keys that occur (indices into `keys`), and each slot's.
@@ -50,6 +51,7 @@ class Node:
     odd: pa.Array | None = None
     ints: Mask | None = None
     format: TimeFormat | None = None
+    texts: pa.Array | None = None
     valid: Mask | None = None
     keys: tuple[Key, ...] = ()
     children: tuple[Node, ...] = ()
@@ -90,6 +92,7 @@ class Node:
         part = Node(self.kind, stop - start, keys=self.keys, shapes=self.shapes, format=self.format)
         part.array = None if self.array is None else self.array.slice(start, stop - start)
         part.odd = None if self.odd is None else self.odd.slice(start, stop - start)
+        part.texts = None if self.texts is None else self.texts.slice(start, stop - start)
         part.ints = None if self.ints is None else self.ints[start:stop]
         part.valid = None if self.valid is None else self.valid[start:stop]
         part.children = tuple(child.slice(start, stop) for child in self.children)

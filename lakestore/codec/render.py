@@ -145,7 +145,7 @@ def _plain(node: Node, style: Style) -> pa.StringArray:
     """What stands between the quotes."""
     if node.kind == "time":
         assert node.format is not None
-        written = times.render(node.array, node.format)
+        written = times.render(node.array, node.format) if node.texts is None else node.texts
         # Nothing in a time must be escaped; .NET writes the `+` of a zone so.
         return escaped(written, style.escapes) if style.escapes.other else written
     return escaped(node.array, style.escapes)

@@ -10,7 +10,9 @@ import pyarrow as pa
 import pytest
 
 from lakestore.codec import render
+from lakestore.codec.columnise import columnise
 from lakestore.codec.nodes import Node, same
+from lakestore.codec.strings import Escapes
 from lakestore.codec.style import COMPACT
 
 
@@ -70,3 +72,17 @@ def test_lists_are_compared_by_their_elements() -> None:
     assert same(made(2.0, [0, 1, 2]), made(2.0, [0, 1, 2]))
     assert not same(made(2.0, [0, 1, 2]), made(3.0, [0, 1, 2]))
     assert not same(made(2.0, [0, 1, 2]), made(2.0, [0, 2, 2]))
+
+
+def test_times_give_the_texts_that_they_were_read_from_without_them_too() -> None:
+    """A save renders them from the texts, which were compared when they were read; a load from the values."""
+    forms = ["2024-02-29T23:5{}:00", "2024-02-2{}", "2024-01-01 00:00:0{}.5+02:00", "2024-01-0{}T00:00:00.000Z"]
+    node = columnise([{f"k{place}": form.format(row) for place, form in enumerate(forms, 1)} for row in range(1, 9)])
+    without = replace(node, children=tuple(replace(child, texts=None) for child in node.children))
+    assert all(child.kind == "time" and child.texts is not None for child in node.children)
+    for style in (COMPACT, replace(COMPACT, escapes=Escapes(other=(("+", "\\u002B"),)))):
+        for start, stop in ((0, 8), (2, 7), (3, 3)):
+            parts = node.slice(start, stop), without.slice(start, stop)
+            one, other = (b"".join(render.table(part, style, "objects")) for part in parts)
+            assert one == other
+    assert same(node, without)

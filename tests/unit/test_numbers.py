@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import struct
 from collections.abc import Callable
 from random import Random
@@ -154,3 +155,13 @@ def test_a_frame_of_pandas_with_all_its_digits_needs_no_patch(orient: str) -> No
     stored = store(source, MemorySchema())
     assert stored.text() == source
     assert stored.encoded.fidelity.kind == "style", stored.encoded.fidelity
+
+
+def test_whether_writers_differ_is_seen_of_a_column_as_of_each_value() -> None:
+    edges = [0.0, -0.0, 1e-4, 9.999e-5, -1e-4, 1e15, 999999999999999.9, -1e15, math.nan, math.inf, -math.inf, 5e-324]
+    for low, high in ((-4, 15), (-5, 16)):
+        for value in edges:
+            for values in ([value], [value, 2.5], [2.5, value], [0.0, value, -2.5]):
+                column = np.array(values)
+                assert numbers.has_special(column, low, high) == bool(numbers.special(column, low, high).any()), values
+    assert not numbers.has_special(np.array([]))

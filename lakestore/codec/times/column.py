@@ -42,7 +42,9 @@ def parse(texts: pa.Array) -> tuple[TimeFormat, pa.Array] | None:
         fmt, values = found
         again = written(values, fmt)
         if again is not None and np.array_equal(again[1], starts) and np.array_equal(again[0], raw):
-            return fmt, _column(values, fmt, valid)
+            column = _column(values, fmt, valid)
+            # What `render` writes of the column is what was just written.
+            return (fmt, column) if np.array_equal(_numbers(column, fmt), values) else None
     return None
 
 
@@ -68,8 +70,7 @@ def render(values: pa.Array, fmt: TimeFormat) -> pa.StringArray:
     if not same or (fmt.separator and values.type.unit != "us"):
         raise InvalidInputError(f"values of type {values.type} have no text as {fmt.to_json()}; it needs {fmt.type}")
     valid = values.is_valid().to_numpy(zero_copy_only=False) if values.null_count else None
-    numbers = values.cast(pa.int64() if fmt.separator else pa.int32()).drop_null().to_numpy().astype(np.int64)
-    texts = written(numbers, fmt)
+    texts = written(_numbers(values, fmt), fmt)
     if texts is None:
         raise InvalidInputError(f"a value cannot be written exactly as {fmt.to_json()}; give the format of its column")
     raw, starts = texts
@@ -81,6 +82,12 @@ def render(values: pa.Array, fmt: TimeFormat) -> pa.StringArray:
         bits = pa.py_buffer(np.packbits(valid, bitorder="little"))
     offsets = pa.py_buffer(starts.astype(np.int32))
     return pa.StringArray.from_buffers(len(values), offsets, pa.py_buffer(raw), bits, values.null_count)
+
+
+def _numbers(values: pa.Array, fmt: TimeFormat) -> Ints:
+    """Days, or µs of UTC, of the values that are not null."""
+    numbers: Ints = values.cast(pa.int64() if fmt.separator else pa.int32()).drop_null().to_numpy().astype(np.int64)
+    return numbers
 
 
 def _plain(texts: Any) -> pa.StringArray:
