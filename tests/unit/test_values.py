@@ -12,7 +12,7 @@ from lakestore.codec.columnise import columnise
 AWKWARD = ["v0", "'", '"', "\\", "\n", "{x}", "\u2028", "\x00", "", "price", "λ", "__import__('os')", "'): 1}]#"]
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(
     keys=st.lists(
         st.sampled_from(AWKWARD) | st.text(st.characters(exclude_categories=["Cs"])), min_size=1, unique=True
