@@ -70,7 +70,7 @@ class Loader:
             if part is not None:
                 return part
         data = self._whole(span, where) if data is None else data
-        return parquet.from_buffer(data, path, first_row=span.first_row, rows=span.rows)
+        return parquet.rows_of(data, path, first_row=span.first_row, rows=span.rows)
 
     def _part(self, span: RowSpan, path: str) -> Mapping[int, pa.Array] | None:
         """Only the rows that are wanted; None where the file must be read whole."""

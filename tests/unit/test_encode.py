@@ -15,7 +15,7 @@ ROWS = [{"a": n, "b": f"row {n}"} for n in range(100)]
 
 @pytest.mark.parametrize("rows", [ROWS, 300 * ROWS], ids=["small", "large"])
 def test_what_a_reader_gets_is_what_is_proved(monkeypatch: pytest.MonkeyPatch, rows: list[Any]) -> None:
-    real = parquet.from_buffer
+    real = parquet.rows_of
 
     def wrong(*args: Any, **options: Any) -> dict[int, pa.Array]:
         columns = real(*args, **options)
@@ -23,7 +23,7 @@ def test_what_a_reader_gets_is_what_is_proved(monkeypatch: pytest.MonkeyPatch, r
 
     source = serialised({"rows": rows})
     assert store(source, MemorySchema()).encoded.fidelity.kind == "style"
-    monkeypatch.setattr(parquet, "from_buffer", wrong)
+    monkeypatch.setattr(parquet, "rows_of", wrong)
     stored = store(source, MemorySchema())
     assert stored.text() == source
     assert stored.encoded.fidelity.kind != "style"

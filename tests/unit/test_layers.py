@@ -34,7 +34,7 @@ LAYERS = (
     ("parquet",),
     ("parquet.data_file",),
     ("parquet.encodings",),
-    ("parquet.footer", "parquet.gather", "parquet.key_values", "parquet.one_row", "parquet.seal"),
+    ("parquet.footer", "parquet.gather", "parquet.integers", "parquet.key_values", "parquet.one_row", "parquet.seal"),
     ("parquet.delta", "parquet.ties"),
     ("parquet.thrift",),
     ("parquet.varint",),

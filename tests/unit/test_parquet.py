@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -89,6 +90,54 @@ def test_a_text_that_is_not_in_its_dictionary_is_a_corrupt_file() -> None:
         table = pa.Table.from_arrays([array], schema=pa.schema([field]))
         with pytest.raises(CorruptFileError, match="data file x is not readable Parquet"):
             parquet.columns_of(table, "x")
+
+
+def _file(columns: dict[str, pa.Array]) -> bytes:
+    fields = [parquet.field(name, array.type, own) for own, (name, array) in enumerate(columns.items(), 16)]
+    table = pa.Table.from_arrays(list(columns.values()), schema=pa.schema(fields))
+    mine, ids = parquet.task_ids(["t"], [len(table)])
+    return bytes(parquet.to_buffer(table.add_column(0, mine, ids)).to_pybytes())
+
+
+def test_a_load_reads_short_decimals_as_doubles_and_everything_else_as_it_is() -> None:
+    short, long = pa.decimal128(9, 3), pa.decimal128(18, 3)
+    for text in (["one"] * 9, ["a", "", None] * 3, [f"text {n}" for n in range(9)], [None] * 9, [""] * 9):
+        given = {
+            "price": pa.array([Decimal("-99999.999"), Decimal("0.001"), None] * 3, short),
+            "size": pa.array([Decimal("123456789012345.678")] * 9, long),
+            "n": pa.array([2**31, -1, None] * 3),
+            "text": pa.array(text, pa.string()),
+            "a.b": pa.array([Decimal(f"{n}.5") for n in range(9)], short),
+        }
+        for names in (given, {name: given[name] for name in ("price", "text", "n")}):
+            data = _file({name: given[name] for name in names})
+            everything, found = parquet.from_buffer(data, "x"), parquet.rows_of(data, "x", first_row=0, rows=9)
+            for own, name in enumerate(names, 16):
+                array = everything[own]
+                if array.type == short:
+                    array = pa.array([None if value is None else float(value) for value in array.to_pylist()])
+                assert found[own].equals(array), name
+
+
+def test_a_load_of_some_rows_or_of_nested_ones_gives_decimals_as_they_are() -> None:
+    prices = pa.array([Decimal(f"{n}.25") for n in range(9)], pa.decimal128(9, 2))
+    data = _file({"price": prices})
+    assert parquet.rows_of(data, "x", first_row=2, rows=3)[16].equals(prices.slice(2, 3))
+    inner = pa.StructArray.from_arrays([prices], fields=[parquet.field("q", prices.type, 17)])
+    assert parquet.rows_of(_file({"legs": inner}), "x", first_row=0, rows=9)[16].field(0).equals(prices)
+
+
+def test_more_schemas_than_are_remembered_are_read() -> None:
+    for turn in range(2):
+        for n in range(150):
+            data = _file({f"c{n}": pa.array([Decimal(f"{n}.5")], pa.decimal128(9, 1))})
+            assert parquet.rows_of(data, "x", first_row=0, rows=1)[16].to_pylist() == [n + 0.5], turn
+
+
+def test_what_is_no_parquet_is_refused_by_a_load() -> None:
+    for data in (b"", b"PAR1", b"PAR1 and then nothing PAR1", b"PAR1" + bytes(50) + b"\x09\0\0\0PAR1"):
+        with pytest.raises(CorruptFileError, match="data file x is not readable Parquet"):
+            parquet.rows_of(data, "x", first_row=0, rows=9)
 
 
 def test_a_key_with_a_dot_beside_a_nested_key_of_the_same_path_is_kept() -> None:
