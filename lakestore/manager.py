@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from functools import partial
 from types import TracebackType
 from typing import Any, Self
@@ -145,8 +145,8 @@ class ResultManager:
         *,
         strategy: str | None = None,
         status: str | None = None,
-        since: datetime | str | None = None,
-        until: datetime | str | None = None,
+        since: date | timedelta | str | None = None,
+        until: date | timedelta | str | None = None,
         limit: int = 100,
         after: ResultInfo | str | None = None,
     ) -> list[ResultInfo]:

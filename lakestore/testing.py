@@ -251,6 +251,8 @@ class ResultStorageContract:
         assert ids(storage, since=since.isoformat(), until=until.isoformat(), limit=2) == ["3", "2"]
         assert ids(storage, since=since, until=until, limit=2, after="3") == ["2", "1"]
         assert ids(storage, until="0s", since="36500d", limit=1) == ["5"]
+        assert ids(storage, until=timedelta(), since=timedelta(days=36500), limit=1) == ["5"]
+        assert ids(storage, since=START.date(), until=START.date() + timedelta(days=1), limit=1) == ["5"]
 
     def test_a_list_of_what_cannot_be_is_refused(self, make_storage: MakeStorage) -> None:
         storage = make_storage()

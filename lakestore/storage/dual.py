@@ -9,7 +9,7 @@ import threading
 import time as clock
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace as replace_fields
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from hashlib import sha256
 from typing import Any, TypeVar
 
@@ -172,8 +172,8 @@ class DualResultStorage:
         *,
         strategy: str | None = None,
         status: str | None = None,
-        since: datetime | str | None = None,
-        until: datetime | str | None = None,
+        since: date | timedelta | str | None = None,
+        until: date | timedelta | str | None = None,
         limit: int = 100,
         after: ResultInfo | str | None = None,
     ) -> list[ResultInfo]:

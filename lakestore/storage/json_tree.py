@@ -9,7 +9,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -183,8 +183,8 @@ class JsonResultStorage:
         *,
         strategy: str | None = None,
         status: str | None = None,
-        since: datetime | str | None = None,
-        until: datetime | str | None = None,
+        since: date | timedelta | str | None = None,
+        until: date | timedelta | str | None = None,
         limit: int = 100,
         after: ResultInfo | str | None = None,
     ) -> list[ResultInfo]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
 
@@ -103,8 +103,8 @@ class LakeResultStorage:
         *,
         strategy: str | None = None,
         status: str | None = None,
-        since: datetime | str | None = None,
-        until: datetime | str | None = None,
+        since: date | timedelta | str | None = None,
+        until: date | timedelta | str | None = None,
         limit: int = 100,
         after: ResultInfo | str | None = None,
     ) -> list[ResultInfo]:

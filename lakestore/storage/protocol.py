@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from typing import Any, Protocol, runtime_checkable
 
 from lakestore.model import ResultInfo
@@ -62,8 +62,8 @@ class ResultStorage(Protocol):
         *,
         strategy: str | None = None,
         status: str | None = None,
-        since: datetime | str | None = None,
-        until: datetime | str | None = None,
+        since: date | timedelta | str | None = None,
+        until: date | timedelta | str | None = None,
         limit: int = 100,
         after: ResultInfo | str | None = None,
     ) -> list[ResultInfo]:
@@ -71,7 +71,7 @@ class ResultStorage(Protocol):
 
         Args:
             strategy: only those with this strategy; one of several counts.
-            since, until: only `since <= created_at < until`: a time, ISO text, or how long ago (`7d`, `12h`).
+            since, until: only `since <= created_at < until`: a time, a day, ISO text, or an age (`7d`, a timedelta).
             after: the last result of the page before, or its id.
 
         Raises:
