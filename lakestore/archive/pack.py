@@ -13,7 +13,16 @@ from typing import Literal
 
 from lakestore import home, layout
 from lakestore.archive.prove import NOT_THERE, UNKNOWN, Proof, Unproved, prove
-from lakestore.archive.tarball import SUFFIX, ChangedError, Manifest, Writer, archives, check, manifest_of
+from lakestore.archive.tarball import (
+    SUFFIX,
+    ChangedError,
+    Manifest,
+    Writer,
+    archives,
+    check,
+    manifest_of,
+    remove_leftovers,
+)
 from lakestore.catalog.ledger import Known
 from lakestore.errors import ConflictError, InvalidInputError, StorageError
 from lakestore.files import make_folder, sync_folder
@@ -91,7 +100,8 @@ class _Run:
             yield from self._all()
             return
         with _locked(self.target):
-            _remove_leftovers(self.target)
+            # The lock says that no other run is at work.
+            remove_leftovers(self.target)
             yield from self._all()
 
     def _all(self) -> Iterator[ArchiveEntry]:
@@ -245,12 +255,6 @@ def _make_folder(folder: Path) -> None:
         make_folder(folder)
     except OSError as exc:
         raise StorageError(f"cannot make {folder}: {exc.strerror or exc}") from exc
-
-
-def _remove_leftovers(target: Path) -> None:
-    """Remove what a run left that was killed: the lock says that no other is at work."""
-    for path in target.rglob(".*.tmp"):
-        path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

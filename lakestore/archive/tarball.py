@@ -99,8 +99,7 @@ class Writer:
             StorageError: the file system refuses.
         """
         self.target = target
-        self._body = target.with_name(f".{target.name}.body.tmp")
-        self._whole = target.with_name(f".{target.name}.tmp")
+        self._body, self._whole = _temporary(target)
         self.files: list[Packed] = []
         self._raw = self._body.open("wb")
         self._packer = zstd.ZstdFile(self._raw, "w", options={zstd.CompressionParameter.compression_level: _LEVEL})
@@ -240,3 +239,14 @@ def check(path: Path, expected: Manifest | None = None) -> Manifest:
 def archives(folder: Path) -> Sequence[Path]:
     """The archives below a folder, in order of their names."""
     return sorted(path for path in folder.rglob(f"*{SUFFIX}") if not path.name.startswith("."))
+
+
+def _temporary(target: Path) -> tuple[Path, Path]:
+    """Where the body of an archive, and then all of it, is written before it has its name."""
+    return target.with_name(f".{target.name}.body.tmp"), target.with_name(f".{target.name}.tmp")
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what writers that were killed left below a folder; what others call temporary there is theirs."""
+    for path in (path for name in _temporary(folder / f"*{SUFFIX}") for path in folder.rglob(name.name)):
+        path.unlink(missing_ok=True)

@@ -261,6 +261,17 @@ def test_a_full_disk_removes_nothing_and_leaves_nothing(
     assert {outcome for outcome, _ in outcomes(archive(lake, tree, tmp_path / "away")).values()} == {"archived"}
 
 
+def test_what_others_have_beside_the_archives_stays(lake: Lake, tree: Path, tmp_path: Path) -> None:
+    saved(lake, tree, "sma/a.json", document(1))
+    theirs = [tmp_path / "away" / name for name in (".upload.tmp", "sma/.notes.tar.tmp", "other/.a.tar.zst.part")]
+    killed = [tmp_path / "away" / "sma" / name for name in (".2024-05.tar.zst.tmp", ".2024-05.2.tar.zst.body.tmp")]
+    for path in (*theirs, *killed):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+    assert outcomes(archive(lake, tree, tmp_path / "away")) == {"a.json": ("archived", "")}
+    assert all(path.exists() for path in theirs) and not any(path.exists() for path in killed)
+
+
 def test_a_damaged_archive_is_named_and_puts_nothing_back(lake: Lake, tree: Path, tmp_path: Path) -> None:
     saved(lake, tree, "sma/a.json", document(1, note="x" * 5000))
     list(archive(lake, tree, tmp_path / "away"))
