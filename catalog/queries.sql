@@ -17,9 +17,6 @@ BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY
 -- name: commit
 COMMIT
 
--- name: rollback
-ROLLBACK
-
 -- name: durable
 -- A server told not to wait for its log is told otherwise for this transaction; stronger settings stay.
 SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'

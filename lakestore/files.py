@@ -284,8 +284,17 @@ class Files:
                 yield name if relative == "." else f"{relative}/{name}"
 
     def folders(self) -> Iterator[str]:
-        """Names of the folders that stand directly under the root, in order."""
-        yield from sorted(entry.name for entry in os.scandir(self.root) if entry.is_dir(follow_symlinks=False))
+        """Names of the folders that stand directly under the root, in order.
+
+        Raises:
+            StorageError: the root cannot be read.
+        """
+        try:
+            with os.scandir(self.root) as entries:
+                names = sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
+        except OSError as exc:
+            raise StorageError(f"cannot list {self.root}: {exc.strerror or exc}") from exc
+        yield from names
 
     def scan(self, folder: str, *, deep: bool = True) -> Iterator[Found]:
         """The files below a folder with size and time, in no order; one that goes away meanwhile is left out.

@@ -70,7 +70,7 @@ class Column:
 
     @property
     def is_ulps(self) -> bool:
-        """Whether it holds the units beside another column's decimals (`codec.near`); SQL shows both as one."""
+        """Whether it holds the units beside another column's decimals (`codec.ulps`); SQL shows both as one."""
         return self.key.endswith(ULPS)
 
 

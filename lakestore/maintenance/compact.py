@@ -136,13 +136,15 @@ def _units(files: Iterable[OldFile], partition: Partition, target: int) -> Itera
 def _bins(files: Sequence[OldFile], day: date, target: int) -> Iterator[Group]:
     """Files of one table and partition in groups of about the target size, without those that would gain nothing."""
     bin: list[OldFile] = []
+    size = 0
     for file in (*files, None):
-        if file is not None and (not bin or sum(each.size for each in bin) + file.size <= target):
+        if file is not None and (not bin or size + file.size <= target):
             bin.append(file)
+            size += file.size
             continue
         if bin and _pays(bin, day, target):
             yield Group(bin[0].table, bin[0].strategy, day, tuple(bin))
-        bin = [file] if file is not None else []
+        bin, size = ([file], file.size) if file is not None else ([], 0)
 
 
 def _pays(files: Sequence[OldFile], day: date, target: int) -> bool:

@@ -84,7 +84,6 @@ def _line_above(found: re.Match[str]) -> str:
 
 
 def _listed(names: Iterable[str]) -> str:
-    known = list(names)
-    known.sort(key=lambda name: name != RESULTS) if RESULTS in known else None
+    known = sorted(names, key=lambda name: name != RESULTS)
     more = f", … ({len(known) - _SHOWN} more; DESCRIBE lists all)" if len(known) > _SHOWN else ""
     return ", ".join(known[:_SHOWN]) + more if known else "none yet"

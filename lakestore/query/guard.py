@@ -30,6 +30,8 @@ MAX_SQL: Final = 100_000
 """Characters of one statement from outside."""
 
 _ANSWERS: Final = "_lakestore"
+_BETWEEN: Final = "\n//"
+"""In no absolute path, where a line break may be: there are no two slashes but at its beginning."""
 # They look outside of the lake, wait, or run text as SQL.
 _DENIED_FUNCTIONS: Final = frozenset(
     {
@@ -158,7 +160,7 @@ def lock(con: duckdb.DuckDBPyConnection, paths: Iterable[str]) -> None:
     """Leave a connection nothing of the machine but these files, for good."""
     # In this order: the list cannot change once access is off, and nothing can once the configuration is locked.
     listed = list(paths)
-    allowed = f"string_split({text(chr(10).join(listed))}, chr(10))" if listed else "[]::VARCHAR[]"
+    allowed = f"string_split({text(_BETWEEN.join(listed))}, {text(_BETWEEN)})" if listed else "[]::VARCHAR[]"
     con.execute(f"SET allowed_paths = {allowed}")
     con.execute(f"ATTACH ':memory:' AS {_ANSWERS}")
     con.execute("SET enable_external_access = false")

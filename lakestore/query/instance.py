@@ -77,6 +77,7 @@ class Instance:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._base: duckdb.DuckDBPyConnection | None = None
+        self._inherited: duckdb.DuckDBPyConnection | None = None
         self._pid = 0
         self._count = 0
         # Names of databases that nobody uses any more.

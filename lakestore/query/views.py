@@ -85,7 +85,7 @@ def view_sql(table: LakeTable, files: Sequence[LiveFile], root: Path, named: Col
 
 
 def joined(decimal: str, ulps: str) -> str:
-    """`codec.near.joined` in SQL; files where the doubles themselves stand have no units."""
+    """`codec.ulps.joined` in SQL; files where the doubles themselves stand have no units."""
     return f"if({ulps} IS NULL, {decimal}, {decimal} + {ulps} * ({decimal} - nextafter({decimal}, 0.0::DOUBLE)))"
 
 

@@ -145,7 +145,7 @@ STRATEGIES = [
 
 
 @pytest.mark.parametrize(
-    "folder", ["plain", "a[b]*?", "strategy=q/run_date=2020-01-01", "é e\u0301 🙂👨‍👩‍👧", "it's", "%20"]
+    "folder", ["plain", "a[b]*?", "strategy=q/run_date=2020-01-01", "é e\u0301 🙂👨‍👩‍👧", "it's", "%20", "line\nbreak"]
 )
 def test_strategy_and_date_come_from_the_path_wherever_the_lake_lies(tmp_path: Path, folder: str) -> None:
     lake = QueryLake(tmp_path / folder)
@@ -155,6 +155,8 @@ def test_strategy_and_date_come_from_the_path_wherever_the_lake_lies(tmp_path: P
     rows = [(s, s, date(2024, 1, 1 + i)) for i, s in enumerate(STRATEGIES)]
     assert ask(lake, "SELECT task_id, strategy, run_date FROM t ORDER BY run_date") == rows
     assert ask(lake, "SELECT DISTINCT typeof(strategy), typeof(run_date) FROM t") == [("VARCHAR", "DATE")]
+    sql = "SELECT task_id, strategy, run_date FROM t ORDER BY run_date"
+    assert query.run(lake.root, lake.pruned(), sql, untrusted=True).fetchall() == rows
 
 
 def test_a_sibling_directory_that_matches_the_root_as_a_pattern_is_not_read(tmp_path: Path) -> None:

@@ -134,6 +134,14 @@ def test_a_folder_that_holds_anything_stays(tmp_path: Path) -> None:
     assert [(found.name, found.bytes) for found in files.scan("t")] == [("t/a/x.parquet", 1)]
 
 
+def test_the_folders_of_a_root_are_told_and_a_root_that_is_gone_is_an_error(tmp_path: Path) -> None:
+    for name in ("b", "a"):
+        (tmp_path / name).mkdir()
+    assert list(Files(tmp_path).folders()) == ["a", "b"]
+    with pytest.raises(StorageError, match="cannot list"):
+        list(Files(tmp_path / "none").folders())
+
+
 def test_a_file_is_put_in_the_place_of_another_at_once(
     tmp_path: Path, calls: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
