@@ -85,6 +85,9 @@ def restore(lake: Lake, task_id: str, *, version: UUID | None = None, replace: b
         # Known to have rolled back: its files are nobody's.
         parts.files.remove([file.path for file in files])
         raise
+    except BaseException as exc:
+        lake.saver().broken_off(new.info.write_id, [file.path for file in files], exc)
+        raise
     tombstones.leave(parts.files, replaced, "replaced", new.info.saved_at, new.info.write_id)
     return new.info
 

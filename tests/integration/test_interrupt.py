@@ -15,6 +15,7 @@ import pytest
 from lakestore import Item, Lake
 from lakestore.catalog import Catalog, transactions
 from lakestore.catalog.connect import Connections
+from lakestore.maintenance import restore
 
 RUN = {"strategy": "s", "trades": [{"pnl": 1.5}]}
 Save = Callable[[Lake, dict[str, Any], str, bool], object]
@@ -104,6 +105,23 @@ def test_ctrl_c_around_the_commit_is_told_from_its_end(
     # What is in is a success.
     save(lake, changed, "a", True)
     assert lake.load("a").document == changed
+
+
+def test_ctrl_c_in_a_restore_brings_back_nothing(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    lake.save(RUN, task_id="a")
+    lake.delete("a")
+    files = data_files(lake)
+
+    def broken_off(self: Catalog, *args: Any, **kwargs: Any) -> Any:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Catalog, "commit", broken_off)
+        with pytest.raises(KeyboardInterrupt):
+            restore(lake, "a")
+    assert data_files(lake) == files and not lake.exists("a")
+    restore(lake, "a")
+    assert lake.load("a").document == RUN
 
 
 def test_ctrl_c_whose_end_cannot_be_told_keeps_the_files(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
