@@ -90,7 +90,7 @@ class ResultManager:
             _warn_of_repairs(journal, config.mode)
             # Where there is a tree to go back to, it must learn what is let go.
             noted = journal if config.json_root is not None and config.json_root.exists() else None
-            lake = LakeResultStorage.at(config.lake, dsn=config.dsn, strategy=strategy, journal=noted)
+            lake = LakeResultStorage.at(config.lake, dsn=config.dsn or "", strategy=strategy, journal=noted)
             _ = lake.lake
             return lake
         if config.json_root is None:
@@ -108,7 +108,7 @@ class ResultManager:
         if config.mode == "json":
             _warn_of_repairs(journal, config.mode)
             return tree
-        lake = LakeResultStorage.at(config.lake, dsn=config.dsn, strategy=strategy)
+        lake = LakeResultStorage.at(config.lake, dsn=config.dsn or "", strategy=strategy)
         if config.primary == "lake":
             # Only a secondary may be away when an engine starts.
             _ = lake.lake

@@ -257,7 +257,7 @@ class ResultStorageContract:
     def test_a_list_of_what_cannot_be_is_refused(self, make_storage: MakeStorage) -> None:
         storage = make_storage()
         storage.save_result("a", run())
-        for wrong in ({"limit": -1}, {"since": "yesterday"}, {"until": "7 parsecs"}):
+        for wrong in ({"limit": -1}, {"limit": None}, {"since": "yesterday"}, {"until": "7 parsecs"}):
             with raises(InvalidInputError):
                 storage.list_results(**wrong)
         with raises(NotFoundError):

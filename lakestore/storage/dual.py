@@ -13,6 +13,7 @@ from datetime import UTC, date, datetime, timedelta
 from hashlib import sha256
 from typing import Any, TypeVar
 
+from lakestore.catalog.reads import check_limit
 from lakestore.errors import (
     AlreadyExistsError,
     CatalogError,
@@ -66,12 +67,13 @@ class DualResultStorage:
 
         Args:
             primary, secondary: a JSON tree and a lake, in either order.
-            journal: where is noted what one of them missed; the one that both directories share if None.
+            journal: where is noted what one of them missed; the one that both directories share if None. It is needed
+                where the primary is neither a `JsonResultStorage` nor a `LakeResultStorage`.
             verify_reads: whether each read reads both and compares.
             on_difference: is told of each difference that a verified read finds; it is logged as well.
 
         Raises:
-            InvalidInputError: not one of the two is a JSON tree.
+            InvalidInputError: not one of the two is a JSON tree, or the journal has no place beside the primary.
         """
         if isinstance(primary, JsonResultStorage) == isinstance(secondary, JsonResultStorage):
             raise InvalidInputError(
@@ -84,6 +86,11 @@ class DualResultStorage:
             journal = Journal(
                 tree.root if isinstance(tree, JsonResultStorage) else None,
                 lake.root if isinstance(lake, LakeResultStorage) else None,
+            )
+        if not journal.has_side(self._side):
+            raise InvalidInputError(
+                f"the journal of {primary!r} has no directory: give "
+                "journal=lakestore.storage.Journal(<root of the tree>, <a directory that is there>)"
             )
         self.journal = journal
         self.verify_reads = verify_reads
@@ -178,8 +185,8 @@ class DualResultStorage:
         after: ResultInfo | str | None = None,
     ) -> list[ResultInfo]:
         """What is known of the results of both, newest first; see `ResultStorage.list_results`."""
-        if limit < 1:
-            return self.storages[self._side].list_results(limit=limit)
+        if not check_limit(limit):
+            return []
         filters = {"strategy": strategy, "status": status, "since": since, "until": until}
         place = self.info(after) if isinstance(after, str) else after
         pages = (self._pages(side, filters, limit, place) for side in (self._side, OTHER[self._side]))

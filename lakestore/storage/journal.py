@@ -84,6 +84,10 @@ class Journal:
         if lake_root is not None:
             self._homes["lake"] = Files(lake_root), PRIVATE
 
+    def has_side(self, side: Side) -> bool:
+        """Whether an entry that calls this side right has a directory to lie in."""
+        return side in self._homes
+
     def get(self, task_id: str) -> JournalEntry | None:
         """The entry of a result, if there is one; of two the later.
 

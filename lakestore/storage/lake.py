@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -30,26 +32,42 @@ class LakeResultStorage:
             strategy: taken for documents that name none.
             journal: where a lake that is used alone, beside a JSON tree, notes what it replaces and deletes.
         """
-        self.root = lake.root
-        self._lake: Lake | None = lake
-        self._open: Callable[[], Lake] | None = None
+        self._begin(lake.root, lake, None, strategy, journal)
+
+    def _begin(
+        self,
+        root: Path,
+        lake: Lake | None,
+        opened: Callable[[], Lake] | None,
+        strategy: str | None,
+        journal: Journal | None,
+    ) -> None:
+        self.root = root
+        self._lake = lake
+        self._open = opened
         self._lock = threading.Lock()
         self._strategy = strategy
         self._journal = journal
 
     @classmethod
-    def at(cls, root: Path, *, dsn: str | None, strategy: str | None = None, journal: Journal | None = None) -> Self:
+    def at(
+        cls,
+        root: str | os.PathLike[str],
+        *,
+        dsn: str | None = None,
+        strategy: str | None = None,
+        journal: Journal | None = None,
+    ) -> Self:
         """Store results in a lake that is opened, or made, when it is first needed; `close` closes it.
 
         So a program can begin while the catalog is away: each use says so, until it is back.
+
+        Args:
+            root, dsn: as for `lakestore.open`.
         """
         storage = cls.__new__(cls)
-        storage.root = root.absolute()
-        storage._lake = None
-        storage._open = lambda: Lake.open(root, dsn=dsn or "")
-        storage._lock = threading.Lock()
-        storage._strategy = strategy
-        storage._journal = journal
+        path = Path(root).absolute()
+        storage._begin(path, None, partial(Lake.open, path, dsn=dsn), strategy, journal)
         return storage
 
     @property

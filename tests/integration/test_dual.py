@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -27,8 +28,6 @@ from lakestore.storage.journal import Journal
 from lakestore.storage.mend import mend
 from lakestore.testing import run
 from tests.databases import NOWHERE
-
-"""A catalog that nobody serves."""
 
 Make = Callable[..., DualResultStorage]
 
@@ -357,6 +356,28 @@ def test_an_entry_that_cannot_be_understood_is_named(tree: JsonResultStorage, jo
 def test_two_trees_or_two_lakes_are_no_pair(tree: JsonResultStorage) -> None:
     with pytest.raises(lakestore.InvalidInputError, match="JsonResultStorage and one other"):
         DualResultStorage(tree, tree)
+
+
+def test_a_primary_of_ones_own_needs_a_journal(tree: JsonResultStorage, lake: Lake, tmp_path: Path) -> None:
+    class Mine:
+        def __init__(self) -> None:
+            self._kept = LakeResultStorage(lake)
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self._kept, name)
+
+    with pytest.raises(lakestore.InvalidInputError, match=r"has no directory: give journal="):
+        DualResultStorage(Mine(), tree)  # type: ignore[arg-type]
+    (tmp_path / "mine").mkdir()
+    journal = Journal(tree.root, tmp_path / "mine")
+    dual = DualResultStorage(Mine(), tree, journal=journal)  # type: ignore[arg-type]
+    dual.save_result("a", run(n=1))
+    dual.save_result("a", run(n=2), replace=True)
+    assert tree.load_result("a") == run(n=2)
+    dual.delete_result("a")
+    assert not tree.exists("a") and list(journal.entries()) == []
+    # A secondary needs none: what it missed lies beside the primary.
+    DualResultStorage(tree, Mine()).save_result("a", run(n=3))  # type: ignore[arg-type]
 
 
 def test_errors_of_the_primary_are_its_own(make: Make, tree: JsonResultStorage, journal: Journal) -> None:

@@ -129,3 +129,15 @@ def test_names_no_strategy_is_refused_alike_in_every_mode(environ: dict[str, str
             pytest.raises(InvalidInputError, match="names no strategy"),
         ):
             manager.save_result("a", {"n": 1})
+
+
+def test_the_storage_of_a_lake_finds_its_catalog_as_open_does(
+    tmp_path: Path, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAKESTORE_DSN", dsn)
+    storage = LakeResultStorage.at(str(tmp_path / "lake"))
+    storage.save_result("a", run(n=1))
+    assert not storage.lake.embedded and storage.lake.conninfo == dsn
+    storage.close()
+    with pytest.raises(CatalogError, match="was closed"):
+        storage.load_result("a")
