@@ -264,7 +264,7 @@ class Lake:
         """
         located = self._open_catalog().locate(task_id)
         if located is None:
-            raise NotFoundError(f"result {task_id!r} is not in the lake; 'lakestore results' lists what is")
+            raise _missing(task_id)
         return Loader(self._files, lambda path: self._open_catalog().upkeep.is_live_path(path)).result(*located)
 
     def info(self, task_id: str) -> ResultInfo:
@@ -275,7 +275,7 @@ class Lake:
         """
         found = self._open_catalog().get(task_id)
         if found is None:
-            raise NotFoundError(f"result {task_id!r} is not in the lake; 'lakestore results' lists what is")
+            raise _missing(task_id)
         return found
 
     def digests(self, *, strategy: str | None = None) -> list[ResultDigest]:
@@ -329,7 +329,7 @@ class Lake:
         )
 
     def sql(
-        self, sql: str, params: Any = None, *, untrusted: bool = False, limits: query.Limits | None = None
+        self, sql: str, params: query.Params = None, *, untrusted: bool = False, limits: query.Limits | None = None
     ) -> duckdb.DuckDBPyRelation:
         """The answer to one SELECT over the lake's tables and `results`, as they are at this moment.
 
@@ -384,7 +384,7 @@ class Lake:
         self._stamp.refuse_if_behind()
         write_id = catalog.delete(task_id)
         if write_id is None:
-            raise NotFoundError(f"result {task_id!r} is not in the lake; 'lakestore results' lists what is")
+            raise _missing(task_id)
         tombstones.leave(self._files, [(write_id, task_id)], "deleted", self._now(), write_id)
 
     def files(self, table: str | None = None, *, strategy: str | None = None) -> list[LiveFile]:
@@ -470,3 +470,7 @@ class Lake:
         files = {name: bounds for name, bounds in needs.tables.items() if name not in layout.FROM_CATALOG}
         results, stats, by_symbol = map(needs.tables.get, layout.FROM_CATALOG)
         return self._open_catalog().snapshot(Wanted(files, results, stats, by_symbol, needs.columns))
+
+
+def _missing(task_id: str) -> NotFoundError:
+    return NotFoundError(f"result {task_id!r} is not in the lake; 'lakestore results' lists what is")

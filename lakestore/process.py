@@ -82,7 +82,7 @@ class Process:
         self.pipe.close()
         return self._child.wait(None)
 
-    def buried(self) -> int:
+    def exit_code(self) -> int:
         """How a process ended that closed its pipe."""
         self.pipe.close()
         try:

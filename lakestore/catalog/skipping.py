@@ -44,7 +44,7 @@ class _Block:
     low: Doubles
     high: Doubles
 
-    def hopeless(self, wanted: Mapping[int, Interval]) -> list[str]:
+    def excluded(self, wanted: Mapping[int, Interval]) -> list[str]:
         out = np.zeros(len(self.paths), bool)
         for place, field_id in enumerate(self.field_ids):
             if field_id in wanted:
@@ -65,7 +65,7 @@ class Intervals:
         self._kept: dict[str, tuple[list[_Block], frozenset[str]]] = {}
         """By table: what is known, and of which files."""
 
-    def hopeless(
+    def excluded(
         self, conn: Connection, table: LakeTable, wanted: Mapping[str, Interval], files: Sequence[File]
     ) -> frozenset[str]:
         """The paths of files in which no row of a live result has a number within each of the intervals.
@@ -90,7 +90,7 @@ class Intervals:
             block, lasting = _read(conn, table, news)
             blocks = [*blocks, block]
             self._keep(table.name, block.only(lasting))
-        return frozenset(path for block in blocks for path in block.hopeless(fields))
+        return frozenset(path for block in blocks for path in block.excluded(fields))
 
     def _keep(self, table: str, block: _Block) -> None:
         with self._lock:

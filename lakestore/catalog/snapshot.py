@@ -116,14 +116,14 @@ def read(
         rows = [row for cursor in files for row in cursor.fetchall()]
         # Read after the files, they may be younger: columns are only added, and types only widened.
         tables = known.tables(conn, columns.counter_of(counter.fetchone()))
-        hopeless = frozenset[str]()
+        excluded = frozenset[str]()
         for name in telling.keys() & tables.keys():
             of_table = [skipping.File(row[1], row[7], row[4]) for row in rows if row[0] == name]
-            hopeless |= intervals.hopeless(conn, tables[name], telling[name], of_table)
+            excluded |= intervals.excluded(conn, tables[name], telling[name], of_table)
         live = tuple(
             LiveFile(table, path, strategy, run_date, count, size, tuple(dead or ()))
             for table, path, strategy, run_date, count, size, dead, _ in rows
-            if path not in hopeless
+            if path not in excluded
         )
         found = None if wanted.results is None else _results(conn, wanted.results, wanted.columns)
         if not whole:

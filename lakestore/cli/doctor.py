@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from lakestore.cli import exits
 from lakestore.cli.options import config, format_option, lake_options, open_lake
 from lakestore.cli.output import Field, print_rows
 from lakestore.errors import LakestoreError
@@ -35,4 +36,4 @@ def doctor(format: str | None) -> int:
     shown = settings.format == "table"
     rows = [(name, ("ok" if ok else "WRONG") if shown else ok, detail) for name, ok, detail in checks]
     print_rows(_FIELDS, rows, settings.format)
-    return 0 if all(ok for _, ok, _ in checks) else 1
+    return 0 if all(ok for _, ok, _ in checks) else exits.EXIT_CODES["error"][0]

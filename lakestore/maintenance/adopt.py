@@ -76,7 +76,7 @@ class Adoption:
         """The files by their saves, as far as results can be made of them."""
         for each in self._read(name for names in self._by_id.values() for name in names if _is_results(name)):
             self._versions.add(each.file.path, each.results)
-        candidates = self._versions.fate(self._stones.keys()).candidates.values()
+        candidates = self._versions.resolve(self._stones.keys()).candidates.values()
         self._first = {those[0].write_id: those[0].task_id for those in candidates}
         for file_id, names in self._by_id.items():
             if not any(map(_is_results, names)):

@@ -203,10 +203,10 @@ class _Rebuild:
 
     def _add_versions(self, stones: Mapping[UUID, Why]) -> tuple[int, int, tuple[str, ...]]:
         """Add all versions; return how many are alive, how many are not, and the doubtful task ids."""
-        fate = self._versions.fate(stones)
+        found = self._versions.resolve(stones)
         there = set(self._catalog.versions())
         alive = 0
-        left = [list(those) for those in fate.candidates.values()]
+        left = [list(those) for those in found.candidates.values()]
         passed: list[Version] = []
         while left:
             # The first candidate of each task id; the next one where that is lost in part.
@@ -216,17 +216,17 @@ class _Rebuild:
             passed += [version for those in complete for version in those[1:]]
             left = [those[1:] for those in left if those[0].write_id in self._incomplete and len(those) > 1]
         lost = dict(self._incomplete)
-        vacuumed = [version for version in fate.gone if stones.get(version.write_id) == "vacuumed"]
-        self._bury(vacuumed)
-        gone = [version for version in (*fate.gone, *passed) if stones.get(version.write_id) != "vacuumed"]
+        vacuumed = [version for version in found.gone if stones.get(version.write_id) == "vacuumed"]
+        self._mark_vacuumed(vacuumed)
+        gone = [version for version in (*found.gone, *passed) if stones.get(version.write_id) != "vacuumed"]
         gone.sort(key=lambda version: version.saved_at)
         self._add(gone, there, stones)
         dead = len(gone) - (len(self._incomplete) - len(lost))
         # What is dead and lost in part is being vacuumed: nobody misses it.
         self._incomplete = lost
-        return alive, dead, tuple(sorted(task_id for task_id, those in fate.candidates.items() if len(those) > 1))
+        return alive, dead, tuple(sorted(task_id for task_id, those in found.candidates.items() if len(those) > 1))
 
-    def _bury(self, versions: Sequence[Version]) -> None:
+    def _mark_vacuumed(self, versions: Sequence[Version]) -> None:
         """Leave out versions of which vacuum has left only rows in files of others."""
         for page in pages(versions, _PAGE):
             task_ids = {version.write_id: version.task_id for version in page}

@@ -30,8 +30,8 @@ class Version:
 
 
 @dataclass(frozen=True, slots=True)
-class Fate:
-    """What is to become of the versions.
+class Resolution:
+    """Which versions may be alive, and which are dead.
 
     Attributes:
         candidates: those that may be alive by task id, in the order in which they are to be tried.
@@ -73,8 +73,8 @@ class Versions:
         """The version whose rows stand in a file of that name under a task id; None: its row of `results` is gone."""
         return self._by_file.get((file_id, task_id))
 
-    def fate(self, stones: Collection[UUID]) -> Fate:
-        """What is to become of them, given the versions that tombstones name."""
+    def resolve(self, stones: Collection[UUID]) -> Resolution:
+        """Tell which of them may be alive, given the versions that tombstones name."""
         everyone = self.by_id.values()
         was_alive = {*stones, *(version.replaces for version in everyone if version.replaces is not None)}
         dead = {*stones, *(version.replaces for version in everyone if version.write_id in was_alive)}
@@ -89,4 +89,4 @@ class Versions:
             if len(those) > 1:
                 ids = {version.write_id for version in those}
                 those.sort(key=lambda version: (version.replaces in ids, -version.saved_at, -version.write_id.int))
-        return Fate(candidates, gone)
+        return Resolution(candidates, gone)

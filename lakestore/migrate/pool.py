@@ -82,14 +82,14 @@ class Pool:
             try:
                 answer = pipe.recv()
             except (EOFError, ConnectionResetError):
-                yield from self._bury(worker)
+                yield from self._remove_dead(worker)
                 continue
             yield worker.batches.popleft(), answer
 
-    def _bury(self, worker: _Worker) -> Iterator[tuple[list[Job], Died]]:
+    def _remove_dead(self, worker: _Worker) -> Iterator[tuple[list[Job], Died]]:
         """Only the first batch can have killed it; the others go to somebody else."""
         self._workers.remove(worker)
-        code = worker.process.buried()
+        code = worker.process.exit_code()
         first, *others = worker.batches
         yield first, Died(first, code)
         for batch in others:

@@ -122,10 +122,10 @@ def migrate(
     beside = None if tree is None else Tree(tree, lake)
     out = {os.path.realpath(path) for path in leave_out}
     files = (found for found in find(sources, pattern=pattern) if found.path not in out)
-    return _Run(lake, options, workers, started, fail_fast, beside, observer or _Nobody()).run(files)
+    return _Run(lake, options, workers, started, fail_fast, beside, observer or _NoObserver()).run(files)
 
 
-class _Nobody:
+class _NoObserver:
     def planned(self, files: int, size: int) -> None:
         pass
 

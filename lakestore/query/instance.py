@@ -39,13 +39,13 @@ def start(config: Mapping[str, Any]) -> duckdb.DuckDBPyConnection:
     try:
         con = duckdb.connect(":memory:", config=settings)
         con.execute("SET GLOBAL TimeZone = 'UTC'")
-        _hush(con)
+        _disable_progress_bar(con)
     except (duckdb.Error, TypeError) as exc:
         raise QueryError(f"DuckDB does not start with these settings: {exc}") from exc
     return con
 
 
-def _hush(con: duckdb.DuckDBPyConnection) -> None:
+def _disable_progress_bar(con: duckdb.DuckDBPyConnection) -> None:
     """Let no bar be drawn into the standard output of scripts."""
     # In a notebook without ipywidgets DuckDB draws none, and refuses to be told so.
     with suppress(duckdb.InvalidInputException):
@@ -127,10 +127,10 @@ class Instance:
             if found is None:
                 attached = f"ATTACH ':memory:' AS {shown.name}; " if keep else ""
                 con.execute(f"{attached}USE {shown.name}")
-                _hush(con)
+                _disable_progress_bar(con)
                 fill(con)
             con.execute(f"SET search_path = '{own.name},{shown.name}'; {footers}")
-            _hush(con)
+            _disable_progress_bar(con)
         except BaseException:
             con.close()
             raise

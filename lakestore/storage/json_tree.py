@@ -154,29 +154,18 @@ class JsonResultStorage:
 
     def load_json(self, task_id: str) -> bytes:
         """The bytes of a result's file; raises as `load_result` does."""
-        there = self._find(task_id)
-        texts = {seen.path: data for seen in there if (data := self._tree.read(seen.path)) is not None}
-        if not texts:
-            raise self._missing(task_id)
-        if len(set(texts.values())) > 1:
-            raise CorruptFileError(
-                f"result {task_id!r} stands in {self.root} with different content, as {' and as '.join(texts)}; "
-                "rename one of the files"
-            )
-        return next(iter(texts.values()))
+        return self._read(task_id)[1]
 
     def info(self, task_id: str) -> ResultInfo:
         """What is known of one result; raises as `load_result` does."""
-        data = self.load_json(task_id)
-        for seen in self._find(task_id):
-            source = Source(data, str(self.root / seen.path), _time(seen.mtime_ns))
-            try:
-                value = text.parse(data, source.where)[0]
-                named = self.pattern.strategy(seen.path) or self._strategy
-                return self._info(seen, *self._identify(task_id, source, value, named))
-            except InvalidInputError as exc:
-                raise CorruptFileError(str(exc)) from exc
-        raise self._missing(task_id)
+        seen, data = self._read(task_id)
+        source = Source(data, str(self.root / seen.path), _time(seen.mtime_ns))
+        try:
+            value = text.parse(data, source.where)[0]
+            named = self.pattern.strategy(seen.path) or self._strategy
+            return self._info(seen, *self._identify(task_id, source, value, named))
+        except InvalidInputError as exc:
+            raise CorruptFileError(str(exc)) from exc
 
     def list_results(
         self,
@@ -289,6 +278,19 @@ class JsonResultStorage:
 
     def __repr__(self) -> str:
         return f"JsonResultStorage({str(self.root)!r})"
+
+    def _read(self, task_id: str) -> tuple[TreeFile, bytes]:
+        """A result's file and its bytes; of several files of one content the first by path."""
+        there = self._find(task_id)
+        found = [(seen, data) for seen in there if (data := self._tree.read(seen.path)) is not None]
+        if not found:
+            raise self._missing(task_id)
+        if len({data for _, data in found}) > 1:
+            paths = " and as ".join(seen.path for seen, _ in found)
+            raise CorruptFileError(
+                f"result {task_id!r} stands in {self.root} with different content, as {paths}; rename one of the files"
+            )
+        return found[0]
 
     def _identify(self, task_id: str, source: Source, value: Any, strategy: str | None) -> tuple[Facts, Searchable]:
         """Who a document is, as a lake would say."""

@@ -60,7 +60,7 @@ def test_how_it_ended_is_known(fork: bool) -> None:
         os.kill(asked(process, "os.getpid()"), signal.SIGKILL)
         with pytest.raises(EOFError):
             process.pipe.recv()
-        assert process.buried() == -signal.SIGKILL
+        assert process.exit_code() == -signal.SIGKILL
 
 
 def test_it_ends_when_its_parent_is_killed(fork: bool) -> None:
