@@ -163,10 +163,13 @@ class Lake:
 
     @classmethod
     def _first(cls, root: Path, config: Config, made: home.Home) -> Self:
-        """Open a lake just made; one whose catalog cannot be opened was none."""
+        """Open a lake just made; one whose catalog cannot be opened was none.
+
+        After Ctrl-C it stays: the catalog may bear its id by now, and would be no other lake's.
+        """
         try:
             return cls(root, config.dsn, made, max_document=config.max_document)
-        except BaseException:
+        except LakestoreError:
             home.unmake(root)
             raise
 

@@ -1,4 +1,4 @@
-"""Ctrl-C in a save: the result is whole or not there, and files of one that is not there do not stay."""
+"""Ctrl-C: a result is whole or not there, files of one that is not there do not stay, and a lake can be opened."""
 
 from __future__ import annotations
 
@@ -7,15 +7,18 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
+import lakestore
 from lakestore import Item, Lake
 from lakestore.catalog import Catalog, transactions
 from lakestore.catalog.connect import Connections
 from lakestore.maintenance import restore
+from lakestore.stamp import Stamp
 
 RUN = {"strategy": "s", "trades": [{"pnl": 1.5}]}
 Save = Callable[[Lake, dict[str, Any], str, bool], object]
@@ -105,6 +108,22 @@ def test_ctrl_c_around_the_commit_is_told_from_its_end(
     # What is in is a success.
     save(lake, changed, "a", True)
     assert lake.load("a").document == changed
+
+
+@pytest.mark.parametrize("where", [(Catalog, "open"), (Stamp, "warn")])
+def test_a_lake_whose_making_was_broken_off_is_opened_by_the_next(
+    tmp_path: Path, dsn: str, where: tuple[type, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken_off(*args: Any, **kwargs: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(*where, broken_off)
+        with pytest.raises(KeyboardInterrupt):
+            lakestore.open(tmp_path / "new", dsn=dsn)
+    with lakestore.open(tmp_path / "new", dsn=dsn) as lake:
+        lake.save(RUN, task_id="a")
+        assert lake.load("a").document == RUN
 
 
 def test_ctrl_c_in_a_restore_brings_back_nothing(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
