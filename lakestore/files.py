@@ -117,6 +117,17 @@ class Files:
         """The absolute path of a file of the lake."""
         return self.root / name
 
+    def make_root(self) -> None:
+        """Make the root where it is missing; on return that is durable.
+
+        Raises:
+            StorageError: it cannot be made.
+        """
+        try:
+            make_folder(self.root)
+        except OSError as exc:
+            raise StorageError(f"cannot make {self.root}: {exc.strerror or exc}") from exc
+
     def write(self, items: Sequence[tuple[str, Bytes]]) -> None:
         """Write new files; on return all of them are durable under their names.
 

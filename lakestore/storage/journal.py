@@ -207,12 +207,8 @@ class Journal:
 
     def _make_root(self, side: Side) -> None:
         """A tree of JSON files begins with whoever comes first; a lake is made by nobody but itself."""
-        root = self._homes[side][0].root
         if side == "json":
-            try:
-                root.mkdir(parents=True, exist_ok=True)
-            except OSError as exc:
-                raise StorageError(f"cannot make {root}: {exc.strerror or exc}") from exc
+            self._homes[side][0].make_root()
 
     def _names(self, side: Side) -> list[str]:
         files, home = self._homes[side]

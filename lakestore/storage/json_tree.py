@@ -378,10 +378,7 @@ class JsonResultStorage:
     @contextlib.contextmanager
     def _locked(self, task_id: str) -> Iterator[None]:
         """Keep other storages on this tree from changing a result meanwhile; waits until it is free."""
-        try:
-            self.root.mkdir(parents=True, exist_ok=True)
-        except OSError as exc:
-            raise StorageError(f"cannot make {self.root}: {exc.strerror or exc}") from exc
+        self._files.make_root()
         with contextlib.ExitStack() as stack:
             if self._journal is not None:
                 # Before its own, as whoever writes both does.

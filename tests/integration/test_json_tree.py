@@ -15,8 +15,18 @@ from typing import Any
 
 import pytest
 
-from lakestore import AlreadyExistsError, CorruptFileError, InvalidInputError, JsonResultStorage, StorageError
+from lakestore import (
+    AlreadyExistsError,
+    CorruptFileError,
+    DualResultStorage,
+    InvalidInputError,
+    JsonResultStorage,
+    Lake,
+    LakeResultStorage,
+    StorageError,
+)
 from lakestore.storage import index
+from lakestore.testing import run
 
 ROOT = Path(__file__).parents[2]
 
@@ -236,3 +246,21 @@ def test_a_storage_that_nobody_closes_lets_go_of_its_index(tmp_path: Path) -> No
     gc.collect()
     with pytest.raises(sqlite3.ProgrammingError, match="closed database"):
         db.execute("SELECT 1")
+
+
+@pytest.mark.parametrize("dual", [False, True])
+def test_a_tree_that_the_first_save_makes_is_durable(
+    tmp_path: Path, lake: Lake, dual: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+    fsync = os.fsync
+
+    def noted(fd: int) -> None:
+        synced.append(os.readlink(f"/proc/self/fd/{fd}"))
+        fsync(fd)
+
+    tree = JsonResultStorage(tmp_path / "new" / "tree")
+    storage = DualResultStorage(tree, LakeResultStorage(lake)) if dual else tree
+    monkeypatch.setattr(os, "fsync", noted)
+    storage.save_result("a", run(n=1))
+    assert {str(tmp_path), str(tmp_path / "new"), str(tree.root)} <= set(synced)
