@@ -191,7 +191,7 @@ def digest(text: bytes) -> str:
 def searchable(value: Any) -> str | None:
     """Parameters or metrics as JSONB takes them: NaN and Infinity null, U+0000 and lone surrogates replaced.
 
-    None where there is nothing, or more than 256 KiB of it.
+    None where there is nothing, or its JSON has more than 262,144 characters.
     """
     if not isinstance(value, dict | list) or not value:
         return None

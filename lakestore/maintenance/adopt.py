@@ -19,7 +19,7 @@ from lakestore.codec.profiles.registry import known
 from lakestore.errors import AlreadyExistsError, CorruptFileError
 from lakestore.lake import Parts
 from lakestore.maintenance import facts
-from lakestore.maintenance.described import Place, choose, document_of, result_of, rows_of, stated, stats_of
+from lakestore.maintenance.described import Place, choose, entry_of
 from lakestore.maintenance.facts import Damaged, Facts
 from lakestore.maintenance.versions import Version, Versions
 from lakestore.model import LakeTable, NewFile, NewResult, RowSpan
@@ -191,10 +191,16 @@ class Adoption:
             return _held(row, fitting[0], 0, 0) if fitting else None
 
         chosen = choose(row, envelope, held, named)
-        said = stated(envelope, self._profiles, where, lambda: document_of(self._parts.files, envelope, chosen, where))
-        tables = {each.table.name: each.table for each in found if each.table is not None}
-        told = stats_of(self._parts, row, envelope, tables, lambda region: rows_of(self._parts.files, chosen, region))
-        return result_of(row, envelope, chosen, own.file.strategy, own.file.run_date, said, told)
+        return entry_of(
+            self._parts,
+            self._profiles,
+            row,
+            envelope,
+            chosen,
+            strategy=own.file.strategy,
+            day=own.file.run_date,
+            tables={each.table.name: each.table for each in found if each.table is not None},
+        )
 
 
 def _is_results(name: str) -> bool:

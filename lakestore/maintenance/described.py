@@ -81,21 +81,26 @@ def _name(held: Held) -> UUID:
     return parsed[3]
 
 
-def result_of(
+def entry_of(
+    parts: Parts,
+    profiles: Profiles,
     row: record.Row,
     envelope: Envelope,
     chosen: Chosen,
+    *,
     strategy: str,
     day: date,
-    stated: tuple[Any, Any],
-    stats: RunStats,
+    tables: Mapping[str, LakeTable],
 ) -> NewResult:
     """The catalog's entry of a version.
 
     Args:
         strategy, day: of its row's partition.
-        stated: its parameters and metrics; stats: its statistics.
+        tables: its lake tables by name.
     """
+    where = f"result {row.task_id!r}"
+    params, metrics = _stated(envelope, profiles, where, lambda: _document_of(parts.files, envelope, chosen, where))
+    told = stats_of(parts, row, envelope, tables, lambda region: _rows_of(parts.files, chosen, region))
     said = row.record
     held = chosen.spans.values()
     info = ResultInfo(
@@ -113,16 +118,16 @@ def result_of(
         write_id=row.write_id,
         saved_at=_EPOCH + timedelta(microseconds=said["saved_at"]),
         tables=said["tables"],
-        params=stated[0],
-        metrics=stated[1],
-        stats=stats,
+        params=params,
+        metrics=metrics,
+        stats=told,
     )
     replaces = said.get("replaces")
     spans = tuple(each.span for each in held)
-    return NewResult(info, spans, searchable(stated[0]), searchable(stated[1]), UUID(replaces) if replaces else None)
+    return NewResult(info, spans, searchable(params), searchable(metrics), UUID(replaces) if replaces else None)
 
 
-def document_of(files: Files, envelope: Envelope, chosen: Chosen, where: str) -> Any:
+def _document_of(files: Files, envelope: Envelope, chosen: Chosen, where: str) -> Any:
     """The Python value of a whole document, its rows read from where they were chosen to be.
 
     Raises:
@@ -130,12 +135,12 @@ def document_of(files: Files, envelope: Envelope, chosen: Chosen, where: str) ->
     """
 
     def fetch(region: StoredRegion) -> Mapping[int, pa.Array]:
-        return rows_of(files, chosen, region)
+        return _rows_of(files, chosen, region)
 
     return decode.value_of(b"".join(decode.pieces(envelope, fetch, where)), envelope, where)
 
 
-def rows_of(files: Files, chosen: Chosen, region: StoredRegion) -> Mapping[int, pa.Array]:
+def _rows_of(files: Files, chosen: Chosen, region: StoredRegion) -> Mapping[int, pa.Array]:
     """The columns of a version's record table by field id, read from where they were chosen to be."""
     span = chosen.spans[region.table, region.strategy].span
     found = parquet.read_part(str(files.path(span.path)), span.first_row, span.rows)
@@ -178,7 +183,7 @@ def stats_of(
         return RunStats()
 
 
-def stated(envelope: Envelope, profiles: Profiles, where: str, document: Callable[[], Any]) -> tuple[Any, Any]:
+def _stated(envelope: Envelope, profiles: Profiles, where: str, document: Callable[[], Any]) -> tuple[Any, Any]:
     """The parameters and metrics of a document, read as its profile says; None where the profile is gone.
 
     They mostly stand outside of the record tables, so that no row has to be read.

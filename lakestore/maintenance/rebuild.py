@@ -25,7 +25,7 @@ from lakestore.errors import CorruptFileError, StorageError
 from lakestore.lake import Lake, Parts
 from lakestore.maintenance import facts, schema_file
 from lakestore.maintenance.compact import keep_coarse
-from lakestore.maintenance.described import Place, choose, document_of, result_of, rows_of, stated, stats_of
+from lakestore.maintenance.described import Place, choose, entry_of
 from lakestore.maintenance.facts import Damaged, Facts
 from lakestore.maintenance.unknown import pages, table_folders
 from lakestore.maintenance.versions import Version, Versions
@@ -271,11 +271,16 @@ class _Rebuild:
             self._incomplete[version.write_id] = (version.task_id, str(exc))
             made.dead += [(each.span.path, version.task_id) for each in held]
             return
-        said = stated(envelope, self._profiles, where, lambda: document_of(self._parts.files, envelope, chosen, where))
-        told = stats_of(
-            self._parts, row, envelope, self._schema.tables, lambda region: rows_of(self._parts.files, chosen, region)
+        result = entry_of(
+            self._parts,
+            self._profiles,
+            row,
+            envelope,
+            chosen,
+            strategy=strategy,
+            day=day,
+            tables=self._schema.tables,
         )
-        result = result_of(row, envelope, chosen, strategy, day, said, told)
         made.empty += [(version.write_id, each.span.path) for each in chosen.empty]
         if stones is None:
             if envelope.profile[0] not in self._profiles:
