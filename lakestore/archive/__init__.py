@@ -2,6 +2,16 @@
 
 from lakestore.archive.pack import ArchiveEntry, archive
 from lakestore.archive.restore import Restored, restore
-from lakestore.archive.tarball import Manifest, Packed, archives, manifest_of
+from lakestore.archive.tarball import Manifest, Packed, archives, archives_at, manifest_of
 
-__all__ = ["ArchiveEntry", "Manifest", "Packed", "Restored", "archive", "archives", "manifest_of", "restore"]
+__all__ = [
+    "ArchiveEntry",
+    "Manifest",
+    "Packed",
+    "Restored",
+    "archive",
+    "archives",
+    "archives_at",
+    "manifest_of",
+    "restore",
+]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal
 
-from lakestore.archive.tarball import Manifest, Packed, archives, manifest_of, opened
+from lakestore.archive.tarball import Manifest, Packed, archives_at, manifest_of, opened
 from lakestore.errors import CorruptFileError, NotFoundError, StorageError
 from lakestore.files import make_folder, name_new, sync_folder
 
@@ -54,13 +54,7 @@ def restore(
         NotFoundError: there are no archives, or nothing in them is what was asked for.
         CorruptFileError, StorageError: an archive cannot be read, or the tree not be written.
     """
-    path = Path(source)
-    if not path.exists():
-        raise NotFoundError(f"there is no archive {source}; give an archive, or a folder of them")
-    found = [path] if path.is_file() else list(archives(path))
-    if not found:
-        raise NotFoundError(f"there are no archives in {source}; give the folder that 'lakestore archive' wrote to")
-    chosen = _chosen(found, wanted, None if to is None else Path(to))
+    chosen = _chosen(archives_at(source), wanted, None if to is None else Path(to))
     for archive, targets in chosen.items():
         yield from _from_archive(archive, targets, overwrite)
 

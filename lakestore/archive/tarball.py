@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from lakestore.compression import zstd
-from lakestore.errors import CorruptFileError, StorageError
+from lakestore.errors import CorruptFileError, NotFoundError, StorageError
 from lakestore.files import name_new, sync_folder
 
 FORMAT: Final = 1
@@ -239,6 +239,21 @@ def check(path: Path, expected: Manifest | None = None) -> Manifest:
 def archives(folder: Path) -> Sequence[Path]:
     """The archives below a folder, in order of their names."""
     return sorted(path for path in folder.rglob(f"*{SUFFIX}") if not path.name.startswith("."))
+
+
+def archives_at(source: str | os.PathLike[str]) -> Sequence[Path]:
+    """The archive of a name, or those below the folder of it.
+
+    Raises:
+        NotFoundError: there are none.
+    """
+    path = Path(source)
+    if not path.exists():
+        raise NotFoundError(f"there is no archive {source}; give an archive, or a folder of them")
+    found = [path] if path.is_file() else archives(path)
+    if not found:
+        raise NotFoundError(f"there are no archives in {source}; give the folder that 'lakestore archive' wrote to")
+    return found
 
 
 def _temporary(target: Path) -> tuple[Path, Path]:

@@ -132,14 +132,11 @@ def list_(source: str, format: str | None) -> None:
     Example:
       lakestore archive list /backup/results
     """
-    from pathlib import Path
-
     from lakestore import archive as library
 
     settings = config(format)
-    path = Path(source)
     rows: list[list[Any]] = []
-    for each in [path] if path.is_file() else library.archives(path):
+    for each in library.archives_at(source):
         manifest = library.manifest_of(each)
         for file in manifest.files:
             task_ids = list(file.results)
