@@ -424,6 +424,9 @@ def test_both_forms_of_the_command_do_the_same(lake: Lake, tree: Path, tmp_path:
     assert done.returncode == 1 and f"archived {tree / 'sma' / 'a.json'}\n" == done.stdout
     done = call("list", "away", "--format", "json")
     assert [row["path"] for row in json.loads(done.stdout)] == ["sma/a.json"]
+    for name in ("no-such-folder", "tree"):
+        done = call("list", name)
+        assert done.returncode == 4 and done.stdout == "" and f"{name}; give" in done.stderr
     done = call("restore", "away", "a", "-q")
     assert done.returncode == 0 and "1 files restored" in done.stderr
     assert (tree / "sma" / "a.json").read_bytes() == document(1)
