@@ -14,7 +14,7 @@ from lakestore.codec import encode
 from lakestore.codec.draft import read
 from lakestore.errors import CorruptFileError
 from lakestore.model import Column, LakeTable
-from lakestore.parquet import encodings, key_values
+from lakestore.parquet import encodings, integers, key_values, thrift
 from tests.schemas import MemorySchema, serialised, store
 
 
@@ -132,6 +132,42 @@ def test_more_schemas_than_are_remembered_are_read() -> None:
         for n in range(150):
             data = _file({f"c{n}": pa.array([Decimal(f"{n}.5")], pa.decimal128(9, 1))})
             assert parquet.rows_of(data, "x", first_row=0, rows=1)[16].to_pylist() == [n + 0.5], turn
+
+
+def _changed(data: bytes, name: bytes, field: int, value: int) -> bytes:
+    """A file whose footer says something else of one column of its schema."""
+    start = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
+    footer, _ = thrift.read(data[start:-8])
+    column = next(each for each in footer[2][1][1] if each[4][1] == name)
+    column[field] = column[field][0], value
+    made = thrift.write(footer)
+    return data[:start] + made + len(made).to_bytes(4, "little") + b"PAR1"
+
+
+@pytest.mark.parametrize("place", [7, 8, 9], ids=["scale", "precision", "field id"])
+def test_a_footer_that_lies_about_decimals_is_read_as_without_integers_or_refused(place: int) -> None:
+    prices = pa.array([Decimal(f"{n}.25") for n in range(9)], pa.decimal128(9, 2))
+    data = _file({"price": prices, "n": pa.array([2**40] * 9)})
+    for value in (-1, 0, 1, 2, 3, 9, 10, 17, 308, 309, 1000, 2**31 - 1):
+        changed = _changed(data, b"price", place, value)
+        try:
+            expected = parquet.from_buffer(changed, "x")
+        except CorruptFileError:
+            with pytest.raises(CorruptFileError, match="data file x"):
+                parquet.rows_of(changed, "x", first_row=0, rows=9)
+            continue
+        found = parquet.rows_of(changed, "x", first_row=0, rows=9)
+        for own in found:
+            values = [float(each) if isinstance(each, Decimal) else each for each in expected[own].to_pylist()]
+            assert [float(each) if isinstance(each, Decimal) else each for each in found[own].to_pylist()] == values
+
+
+def test_nested_files_of_one_schema_are_remembered_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(integers, "_known", {})
+    for count in range(1, 9):
+        inner = pa.StructArray.from_arrays([pa.array(range(count))], fields=[parquet.field("q", pa.int64(), 17)])
+        assert parquet.rows_of(_file({"legs": inner}), "x", first_row=0, rows=count)[16].equals(inner)
+    assert len(integers._known) == 1
 
 
 def test_what_is_no_parquet_is_refused_by_a_load() -> None:
