@@ -111,13 +111,14 @@ def begun(
     if versions or groups:
         texts[key_values.VERSIONS_KEY] = key_values.of_versions(versions)
     apart = _MANY <= rows <= ROW_GROUP and not groups
+    # Packed here: of two threads at numpy's short calls each waits for Python's lock.
+    packed = [column(0, rows) for column in again.values()] if apart else []
 
     def made() -> pa.Buffer:
         written = _written(table, options, texts, groups)
-        if apart:
-            # Whoever trims the file finds them made.
-            for column in again.values():
-                column(0, rows)
+        for column in packed:
+            # Whoever trims the file finds it compressed, whatever encoding it asks for.
+            column(0, 0, rows)
         return written
 
     pages = Background(made, apart=apart)

@@ -131,23 +131,30 @@ def choose(columns: Sequence[tuple[pa.Field, pa.Array]], sample: int = SAMPLE) -
 
 
 def pages(array: pa.Array, encoding: str, level: int) -> Pages:
-    """The pages of a row group's leaf in whole bytes; that of all its rows, which mostly is the only one, is made now.
+    """The pages of a row group's leaf in whole bytes; that of all its rows, mostly the only one, is packed now.
+
+    It is searched by zstd where it is asked for first.
 
     Args:
         level: of zstd.
     """
     if encoding not in WRITTEN or array.null_count:
         return lambda used, first, rows: None
-    values = cache(lambda: _values(array, encoding))
+    values = cache(_values(array, encoding))
     own = _OF_DICTIONARY if encoding == DICTIONARY_BYTES else _OF_DELTA
 
     @cache
     def page_of(first: int, rows: int) -> tuple[bytes, int] | None:
-        page = values()(first, rows)
+        page = values(first, rows)
         return None if page is None else (_zstd(level).compress(page, asbytes=True), len(page))
 
-    page_of(0, len(array))
-    return lambda used, first, rows: page_of(first, rows) if used == own else None
+    values(0, len(array))
+
+    def made(used: int, first: int, rows: int) -> tuple[bytes, int] | None:
+        page = page_of(first, rows)
+        return page if used == own else None
+
+    return made
 
 
 def _page(array: pa.Array, encoding: str) -> bytes | None:
