@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Mapping
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from functools import partial
 from types import TracebackType
 from typing import Any, Self
@@ -122,7 +122,7 @@ class ResultManager:
         *,
         replace: bool = False,
         strategy: str | None = None,
-        time: datetime | None = None,
+        time: date | str | None = None,
         tables: Mapping[str, Any] | None = None,
     ) -> ResultInfo:
         """Store one result; see `ResultStorage.save_result`."""

@@ -15,7 +15,7 @@ import contextlib
 import json
 import threading
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, TypeAlias
 
 import pyarrow as pa
@@ -168,9 +168,9 @@ class ResultStorageContract:
         for value in ({"strategy": "s", "x": {1, 2}}, {"strategy": "s", 5: 1}, {"strategy": "x" * 300}, 5):
             with raises(InvalidInputError):
                 storage.save_result("a", value)  # type: ignore[arg-type]
-        for task_id in NO_TASK_IDS:
+        for task_id in (*NO_TASK_IDS, 5, None):
             with raises(InvalidInputError):
-                storage.save_result(task_id, run())
+                storage.save_result(task_id, run())  # type: ignore[arg-type]
         assert not storage.exists("a")
         assert make_storage().list_results() == []
 
@@ -195,6 +195,14 @@ class ResultStorageContract:
         assert (info.strategy, info.created_at) == ("given", when)
         stated = storage.save_result("b", run("stated", minutes=5), strategy="given", time=when)
         assert (stated.strategy, stated.created_at) == ("stated", START + timedelta(minutes=5))
+        for text, time in (("2026-02-01T00:00", datetime(2026, 2, 1)), ("2026-02-01", date(2026, 2, 1))):
+            for given in (text, time):
+                # A time without a zone is UTC, wherever it is given.
+                told_time = storage.save_result("c", {"n": str(given)}, strategy="given", time=given, replace=True)
+                assert told_time.created_at == storage.info("c").created_at == datetime(2026, 2, 1, tzinfo=UTC)
+        storage.delete_result("c")
+        with raises(InvalidInputError):
+            storage.save_result("c", {"n": 1}, strategy="given", time="yesterday")
         found = make_storage().list_results()
         assert [(i.task_id, i.strategy, i.created_at) for i in found] == [
             ("b", "stated", START + timedelta(minutes=5)),

@@ -23,6 +23,7 @@ from lakestore.errors import (
     NotFoundError,
     StorageError,
 )
+from lakestore.identity import moment
 from lakestore.model import ResultInfo
 from lakestore.source import source_of
 from lakestore.storage.compare import Difference, difference
@@ -113,7 +114,7 @@ class DualResultStorage:
         *,
         replace: bool = False,
         strategy: str | None = None,
-        time: datetime | None = None,
+        time: date | str | None = None,
         tables: Mapping[str, Any] | None = None,
     ) -> ResultInfo:
         """Store one result in both; on return it is durable in the primary. Both get the same bytes.
@@ -125,7 +126,8 @@ class DualResultStorage:
             CommitUnknownError: the primary is the lake and may have it: look the result up.
         """
         self._check_open()
-        source = source_of(result, time or self._now(), tables=tables)
+        now = self._now()
+        source = source_of(result, moment("time", time, now) or now, tables=tables)
 
         def save(side: Side) -> ResultInfo:
             return self.storages[side].save_result(

@@ -31,7 +31,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from lakestore.errors import CorruptFileError, StorageError
+from lakestore.errors import CorruptFileError, InvalidInputError, StorageError
 from lakestore.files import Files
 from lakestore.layout import PRIVATE
 
@@ -245,7 +245,7 @@ class Journal:
 
 def lock_name(kind: str, task_id: str) -> str:
     """One of 256 names for locks of a kind: few enough to stay, many enough that few wait for another result's."""
-    return f"{kind}-{sha256(task_id.encode('utf-8', 'surrogatepass')).hexdigest()[:2]}"
+    return f"{kind}-{_digest(task_id)[:2]}"
 
 
 def _range(kind: int) -> bytes:
@@ -255,7 +255,13 @@ def _range(kind: int) -> bytes:
 
 def _name(task_id: str) -> str:
     """The file of an entry: a digest, since a task id need not be a file's name."""
-    return sha256(task_id.encode("utf-8", "surrogatepass")).hexdigest() + ".json"
+    return _digest(task_id) + ".json"
+
+
+def _digest(task_id: str) -> str:
+    if not isinstance(task_id, str):
+        raise InvalidInputError(f"task_id must be text, not {type(task_id).__name__}")
+    return sha256(task_id.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _entry(value: dict[str, Any], side: Side) -> JournalEntry:

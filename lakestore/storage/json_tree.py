@@ -92,7 +92,7 @@ class JsonResultStorage:
         *,
         replace: bool = False,
         strategy: str | None = None,
-        time: datetime | None = None,
+        time: date | str | None = None,
         tables: Mapping[str, Any] | None = None,
     ) -> ResultInfo:
         """Store one result as a file; on return it is durable.
@@ -105,7 +105,8 @@ class JsonResultStorage:
             StorageError: the file system refused; what was there is still there.
         """
         layout.check_task_id(task_id)
-        source = source_of(result, time or self._now(), tables=tables)
+        begun = self._now()
+        source = source_of(result, moment("time", time, begun) or begun, tables=tables)
         value = source.given and source.given.value
         if value is None:
             value = text.parse(source.text, source.where)[0]

@@ -11,7 +11,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
+from lakestore import layout
 from lakestore.errors import CatalogError, NotFoundError
+from lakestore.identity import moment
 from lakestore.lake import Lake
 from lakestore.model import ResultInfo
 from lakestore.saving import Item
@@ -92,12 +94,15 @@ class LakeResultStorage:
         *,
         replace: bool = False,
         strategy: str | None = None,
-        time: datetime | None = None,
+        time: date | str | None = None,
         tables: Mapping[str, Any] | None = None,
     ) -> ResultInfo:
         """Store one result; see `Lake.save`."""
+        # To a lake None is an id to be derived; whoever calls a storage has one.
+        layout.check_task_id(task_id)
         strategy = strategy or self._strategy
-        item = Item(document=result, task_id=task_id, strategy_if_none=strategy, time=time, tables=tables)
+        when = moment("time", time, datetime.now(UTC))
+        item = Item(document=result, task_id=task_id, strategy_if_none=strategy, time=when, tables=tables)
         if self._journal is None or not replace:
             return self.lake.save_item(item, replace=replace)
         with self._journal.lock(task_id):

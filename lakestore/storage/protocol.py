@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Any, Protocol, runtime_checkable
 
 from lakestore.model import ResultInfo
@@ -20,7 +20,7 @@ class ResultStorage(Protocol):
         *,
         replace: bool = False,
         strategy: str | None = None,
-        time: datetime | None = None,
+        time: date | str | None = None,
         tables: Mapping[str, Any] | None = None,
     ) -> ResultInfo:
         """Store one result; on return it is durable. The same document again is a success and changes nothing.
@@ -28,7 +28,8 @@ class ResultStorage(Protocol):
         Args:
             replace: put it in the place of a result with this id and other content.
             strategy: taken where the document names none; else what the storage was told.
-            time: when the run was made, where the document does not state it; else now.
+            time: when the run was made, where the document does not state it: a time, a day or ISO text, UTC without a
+                zone; else now.
             tables: arrays of records by name, held as columns (pyarrow, pandas, polars); the document has them then.
 
         Raises:
