@@ -28,6 +28,7 @@ from lakestore.errors import ConflictError, InvalidInputError, StorageError
 from lakestore.files import make_folder, sync_folder
 from lakestore.lake import Lake
 from lakestore.migrate import Found, Options, Reader, find, form_of
+from lakestore.storage.journal import HIDDEN, Journal
 
 Outcome = Literal["archived", "would archive", "kept"]
 _LOCK = ".lock"
@@ -82,7 +83,10 @@ def archive(
         raise InvalidInputError(f"{source} is no folder: give the tree whose files are to be put away")
     if target == root or target.is_relative_to(root):
         raise InvalidInputError(f"the archives must not lie in the tree itself: give a folder outside of {root}")
-    return _Run(lake, root, target, options or Options(), dry_run, keep, now or (lambda: datetime.now(UTC))).run()
+    tree = next((folder for folder in (root, *root.parents) if (folder / HIDDEN).is_dir()), None)
+    journal = None if tree is None else Journal(tree, None)
+    clock = now or (lambda: datetime.now(UTC))
+    return _Run(lake, root, target, options or Options(), dry_run, keep, clock, journal).run()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +98,7 @@ class _Run:
     dry_run: bool
     keep: bool
     now: Callable[[], datetime]
+    journal: Journal | None
 
     def run(self) -> Iterator[ArchiveEntry]:
         if self.dry_run:
@@ -150,6 +155,7 @@ class _Run:
             for found, known in files:
                 try:
                     proof = prove(self.lake, found, known, self.options)
+                    self._check_journal(proof)
                     before = put.get((found.relative, proof.sha256.hex()))
                     if before is not None:
                         # Packed by a run that was stopped before it removed the file, or that kept it.
@@ -179,6 +185,15 @@ class _Run:
                     yield self._remove(found, stat, writer.target)
                 for parent in {os.path.dirname(found.path) for found, _ in packed}:
                     sync_folder(Path(parent))
+
+    def _check_journal(self, proof: Proof) -> None:
+        """Refuse what the lake is yet to take from the tree: without its file, that would be read as a delete."""
+        if self.journal is None:
+            return
+        for task_id in proof.results:
+            entry = self.journal.get(task_id)
+            if entry is not None and entry.wrong == "lake":
+                raise Unproved(f"result {task_id!r} is to be mended in the lake first: 'lakestore migrate' of the tree")
 
     def _manifest(self, strategy: str, month: str, writer: Writer) -> Manifest:
         own = home.find(self.lake.root)

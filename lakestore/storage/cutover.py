@@ -139,7 +139,7 @@ _EXPORT = "'lakestore export' to the tree"
 def _told(how: tuple[str, str], against: list[str]) -> str:
     phase, ready = how
     if against:
-        return f"not ready for {phase}: " + "; ".join(against)
+        return (f"not ready for {phase}: " if phase else "") + "; ".join(against)
     return f"ready for {phase}: {ready}" if phase else ready
 
 
@@ -160,8 +160,10 @@ def _against(
             )
         found += _repairs(pending)
         found += _differences(counts, twice)
-    elif phase == "json" and pending["json"]:
+    elif phase == "json":
         found += _repairs(Counter(json=pending["json"]))
+    elif phase == "archive":
+        found += _repairs(Counter(lake=pending["lake"]))
     return found
 
 

@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,12 @@ from lakestore import Lake
 from lakestore.archive import ArchiveEntry, archive, archives, manifest_of, restore
 from lakestore.archive.tarball import check
 from lakestore.errors import ConflictError, CorruptFileError, InvalidInputError, NotFoundError, StorageError
+from lakestore.identity import digest
 from lakestore.migrate import Options
+from lakestore.storage import JsonResultStorage, LakeResultStorage
+from lakestore.storage.cutover import standing
+from lakestore.storage.journal import Journal, JournalEntry
+from lakestore.storage.mend import mend
 
 
 def document(n: int, **more: Any) -> bytes:
@@ -126,6 +132,25 @@ def test_what_the_lake_does_not_hold_as_it_is_stays_with_its_reason(lake: Lake, 
     assert "no document" in reasons["none.jsonl"]
     before.pop("sma/good.json")
     assert contents(tree) == before
+
+
+def test_what_the_lake_is_yet_to_take_from_the_tree_stays(lake: Lake, tree: Path, tmp_path: Path) -> None:
+    text = document(1)
+    path = saved(lake, tree, "sma/again.json", text)
+    both = {"json": JsonResultStorage(tree), "lake": LakeResultStorage(lake)}
+    journal = Journal(tree, lake.root)
+    # It was deleted and saved again while somebody copied: a version that was let go is the one that counts.
+    journal.write(JournalEntry("again", "json", "save", datetime.now(UTC), "it was not finished", (digest(text),)))
+    for root in (tree, path.parent):
+        found = outcomes(archive(lake, root, tmp_path / "away"))
+        assert found["again.json"][0] == "kept" and "to be mended in the lake first" in found["again.json"][1]
+    assert [done.outcome for done in mend(journal, both)] == ["mended"]
+    assert outcomes(archive(lake, tree, tmp_path / "away")) == {"again.json": ("archived", "")}
+    journal.write(JournalEntry("gone", "json", "delete", datetime.now(UTC), "it was not finished"))
+    told = standing(both["json"], lake, journal, mode="lake")
+    assert told.phase == "archive" and not told.ready and told.next.startswith("1 result is to be mended in the lake, ")
+    assert [done.outcome for done in mend(journal, both)] == ["mended"] and lake.exists("again")
+    assert standing(both["json"], lake, journal, mode="lake").ready
 
 
 def test_a_dry_run_writes_nothing_and_keep_removes_nothing(lake: Lake, tree: Path, tmp_path: Path) -> None:
