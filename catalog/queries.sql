@@ -643,6 +643,11 @@ WHERE d.file_id = f.file_id AND f.let_go_at IS NOT NULL AND f.file_id > %(after)
 -- For the session: when it ends, in whatever way, others may take what it had claimed.
 SELECT pg_advisory_lock(%(claimant)s)
 
+-- name: copies_saved_since
+SELECT count(*) FROM backtest_results n
+WHERE n.saved_at >= %(since)s
+  AND EXISTS (SELECT FROM backtest_results o WHERE o.sha256 = n.sha256 AND o.task_id <> n.task_id)
+
 -- name: migrated_files
 SELECT file_key, outcome, reason, size, mtime_ns, ctime_ns, sha256, results, finished_at
 FROM migrated_files WHERE file_key = ANY (%(file_keys)s)

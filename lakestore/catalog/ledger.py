@@ -176,6 +176,12 @@ class Ledger:
             "results": [json.dumps(dict(file.results)) for file in files],
         }
 
+    def copies(self, since: datetime) -> int:
+        """How many results were saved since a time that have the document of another result."""
+        query = queries()["copies_saved_since"]
+        row = self._connections.run("look for copies", lambda conn: conn.execute(query, {"since": since}).fetchone())
+        return 0 if row is None else int(row[0])
+
 
 def _known(row: tuple[Any, ...]) -> Known:
     outcome, reason, size, mtime_ns, ctime_ns, sha256, results, finished_at = row[1:]

@@ -192,6 +192,8 @@ def _tell(summary: Summary, dry_run: bool) -> None:
             f"{summary.results:,} results of {summary.bytes_before:,} bytes of JSON {verb} "
             f"{summary.bytes_after:,} bytes ({change})"
         )
+    if summary.copies:
+        lines.append(f"{summary.copies:,} of the results saved hold the same document as a result of another task id")
     if summary.mended:
         lines.append(f"{summary.mended:,} results mended, of which the lake had missed something")
     write("\n".join(map(printable, lines)) + "\n")

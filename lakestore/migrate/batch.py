@@ -39,6 +39,7 @@ class _File:
         results: task id → SHA-256 of what is in the lake.
         given: the task ids of the documents that were read.
         waiting: documents that were read and not saved yet; ended: there are no further ones.
+        read: bytes of JSON that were read; before: of those that are in the lake; after: what they take there.
         gone: it was removed after it was found, as an engine removes what it deletes.
         recorded: its end is in the ledger.
     """
@@ -50,6 +51,7 @@ class _File:
     problems: list[str] = field(default_factory=list)
     words: set[Word] = field(default_factory=set)
     fidelity: Counter[str] = field(default_factory=Counter)
+    read: int = 0
     before: int = 0
     after: int = 0
     waiting: int = 0
@@ -70,12 +72,13 @@ class _File:
         more = len(self.problems) - 1
         return self.problems[0] + (f" (and {more:,} more of its documents were refused)" if more else "")
 
-    def take(self, task_id: str, sha256: str, fidelity: Fidelity, size: int, word: Word) -> None:
-        """One of its documents is in the lake."""
+    def take(self, task_id: str, sha256: str, fidelity: Fidelity, before: int, after: int, word: Word) -> None:
+        """One of its documents is in the lake; its bytes as JSON, and there."""
         self.results[task_id] = sha256
         self.words.add(word)
         self.fidelity[fidelity.kind] += 1
-        self.after += size
+        self.before += before
+        self.after += after
 
     def refuse(self, member: str | None, reason: str) -> None:
         """One of its documents cannot be brought in."""
@@ -137,8 +140,8 @@ class Batch:
                 self._read(job)
         self._flush()
         seconds = time.monotonic() - begun
-        total = sum(file.before for file in self._files) or 1
-        return unchanged + [file.entry(seconds * file.before / total) for file in self._files]
+        total = sum(file.read for file in self._files) or 1
+        return unchanged + [file.entry(seconds * file.read / total) for file in self._files]
 
     def _is_unchanged(self, job: Job) -> bool:
         """Whether a file that the ledger calls done has the content that it had then, whatever its times say."""
@@ -178,7 +181,7 @@ class Batch:
         if item.task_id is not None:
             file.given.add(item.task_id)
         self._size += len(document.text)
-        file.before += len(document.text)
+        file.read += len(document.text)
         file.waiting += 1
 
     def _flush(self) -> None:
@@ -238,7 +241,7 @@ class Batch:
             return
         stored = before.get(outcome.task_id)
         word: Word = "saved" if stored is None else "same" if stored.write_id == outcome.write_id else "replaced"
-        given.file.take(outcome.task_id, outcome.sha256, outcome.fidelity, outcome.file_size, word)
+        given.file.take(outcome.task_id, outcome.sha256, outcome.fidelity, outcome.json_size, outcome.file_size, word)
 
     def _try(self, given: _Given) -> None:
         """Find out what saving a document would do."""
@@ -262,7 +265,8 @@ class Batch:
             given.file.refuse(given.member, _reason(given, exc))
             return
         word: Word = "would save" if stored is None else "same" if stored.sha256 == found.sha256 else "would replace"
-        given.file.take(task_id, found.sha256, found.fidelity, found.file_size, word)
+        size = len(given.item.document)
+        given.file.take(task_id, found.sha256, found.fidelity, size, found.file_size, word)
 
 
 def _reason(given: _Given, error: LakestoreError) -> str:

@@ -111,7 +111,7 @@ class Entry:
             `would replace`.
         reason: why it failed or was skipped.
         results: what it holds and the lake has, or would have: task id → SHA-256 of the JSON text, hexadecimal.
-        bytes_before: of JSON; bytes_after: in the lake.
+        bytes_before: of these results' JSON; bytes_after: of them in the lake.
         seconds: its share of its batch's time.
         fidelity: how many of its results are kept exact in which way.
     """

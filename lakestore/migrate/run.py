@@ -11,7 +11,7 @@ from collections import Counter, deque
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from types import FrameType, TracebackType
 from typing import Any, Protocol
 
@@ -59,6 +59,7 @@ class Summary:
         left: files that were not done because the run was stopped.
         interrupted: it was stopped by Ctrl-C; stopped: by `fail_fast`.
         mended: results of which the lake had missed something; unmended: why others could not be mended.
+        copies: results that it saved and that have the document of another result.
         results: results that are in the lake by it; bytes_before: of their JSON, bytes_after: of them in the lake.
     """
 
@@ -68,6 +69,7 @@ class Summary:
     stopped: bool = False
     mended: int = 0
     unmended: list[str] = field(default_factory=list)
+    copies: int = 0
     results: int = 0
     bytes_before: int = 0
     bytes_after: int = 0
@@ -167,7 +169,7 @@ class _Run:
         self._fatal: LakestoreError | None = None
 
     def run(self, files: Iterable[Found]) -> Summary:
-        begun = time.monotonic()
+        begun, since = time.monotonic(), datetime.now(UTC)
         if self._tree is None or self._options.dry_run:
             self._bring(files)
         else:
@@ -178,6 +180,8 @@ class _Run:
         self._summary.seconds = time.monotonic() - begun
         if self._fatal is not None:
             raise self._fatal
+        if self._summary.outcomes["saved"]:
+            self._summary.copies = self._ledger.copies(since)
         return self._summary
 
     def _mend(self, tree: Tree) -> None:
@@ -259,7 +263,7 @@ class _Run:
             before, path = self._promised.setdefault(task_id, (sha256, entry.path))
             if before != sha256:
                 reason = taken(task_id, by=path)
-                return replace(entry, outcome="failed", reason=reason, results={}, bytes_after=0)
+                return replace(entry, outcome="failed", reason=reason, results={}, bytes_before=0, bytes_after=0)
         return entry
 
     def _look_again(self) -> None:

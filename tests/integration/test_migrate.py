@@ -104,6 +104,28 @@ def test_every_kind_of_file_comes_in_byte_for_byte_and_is_left_as_it_was(lake: L
     assert entry.bytes_after > 0 and entry.fidelity == {"style": 2}
 
 
+def test_documents_that_are_in_under_another_id_are_counted(lake: Lake, tree: Path) -> None:
+    for name in ("a", "b", "c"):
+        (tree / f"{name}.json").write_bytes(document(len(name) if name == "a" else 2))
+    assert run(lake, tree)[0].copies == 2
+    lake.save(document(3))
+    (tree / "d.json").write_bytes(document(3))
+    (tree / "e.json").write_bytes(document(4))
+    assert run(lake, tree)[0].copies == 1
+    assert run(lake, tree)[0].copies == 0
+
+
+def test_what_a_run_saved_is_told_without_the_bytes_of_what_it_refused(lake: Lake, tree: Path) -> None:
+    whole = document(1)
+    (tree / "run.json").write_bytes(whole)
+    (tree / "cut.json").write_bytes(document(2)[:-9])
+    (tree / "lines.jsonl").write_bytes(b"%s\n%s\n" % (whole, b"[" * 10_000))
+    for dry_run in (True, False):
+        summary, told = run(lake, tree, dry_run=dry_run)
+        assert told.outcomes()["cut.json"] == told.outcomes()["lines.jsonl"] == "failed"
+        assert summary.results == 2 and summary.bytes_before == 2 * len(whole)
+
+
 def test_results_of_a_batch_share_their_files_and_their_transaction(lake: Lake, tree: Path, dsn: str) -> None:
     for n in range(30):
         (tree / f"run-{n:02}.json").write_bytes(document(n))
