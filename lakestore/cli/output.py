@@ -105,13 +105,13 @@ def open_streams() -> None:
 
 def say(message: str) -> None:
     """Tell the user something on stderr."""
-    print(printable(message, keep="\n"), file=sys.stderr, flush=True)
+    print(printable(message, keep="\n\t"), file=sys.stderr, flush=True)
 
 
 def complain(message: str) -> None:
     """Print `error: message` on stderr."""
     head = "\x1b[31merror:\x1b[0m" if colored(sys.stderr) else "error:"
-    print(head, printable(message, keep="\n"), file=sys.stderr, flush=True)
+    print(head, printable(message, keep="\n\t"), file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager

@@ -39,6 +39,8 @@ _DENIED_FUNCTIONS: Final = frozenset(
         "setseed", "pg_get_viewdef", "current_query", "in_search_path", "invoke", "stats",
     }
 )  # fmt: skip
+_SHOWN_AS: Final = {"": "TABLES FROM", "__show_tables_expanded": "ALL TABLES"}
+"""What DuckDB calls otherwise."""
 _LETTERS: Final = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 _TRUSTED_KINDS: Final = ("SELECT", "EXPLAIN", "MULTI")
 
@@ -78,13 +80,18 @@ def one_query(con: duckdb.DuckDBPyConnection, sql: str, *, untrusted: bool) -> N
         raise QueryError(f"expected one SQL statement, not {len(statements)}: give them one by one")
     kind = "MULTI" if pivot else statements[0].type.name
     if kind not in (("SELECT",) if untrusted else _TRUSTED_KINDS):
-        hint = (
-            "PIVOT … ON column IN (values) is one"
-            if kind == "MULTI"
-            else "only reading is possible here"
-            if untrusted
-            else "use lake.connect() for anything else"
-        )
+        if kind == "MULTI":
+            raise QueryError("PIVOT has to name its columns here: PIVOT … ON column IN ('a', 'b')")
+        if kind == "COPY":
+            rows = (
+                "'lakestore sql --format csv' prints"
+                if untrusted
+                else "its .write_parquet(path) or .write_csv(path) writes"
+            )
+            raise QueryError(
+                f"COPY is not possible here: give the SELECT alone, {rows} the rows; lake.connect() takes COPY"
+            )
+        hint = "only reading is possible here" if untrusted else "use lake.connect() for anything else"
         article = "an" if kind[0] in "AEIOU" else "a"
         raise QueryError(f"{article} {kind} statement is not a SELECT: {hint}")
 
@@ -111,9 +118,13 @@ def check(tree: Node | None, tables: Collection[str]) -> None:
             raise QueryError(f"{shown} is not allowed here: only the lake's tables can be read")
         if kind == "BASE_TABLE":
             _check_table(node, names, tables)
-        elif kind == "SHOW_REF" and node.get("table_name"):
-            if _folded(str(node["table_name"]).strip('"')) not in {"tables", *names}:
-                raise QueryError(f"SHOW {node['table_name']} is not allowed here: SHOW TABLES and DESCRIBE are")
+        elif kind == "SHOW_REF" and not node.get("query"):
+            name = str(node.get("table_name", "")).strip('"')
+            if _folded(name) not in {"tables", *names}:
+                shown = _SHOWN_AS.get(name, name)
+                raise QueryError(
+                    f"SHOW {shown} is not allowed here: SHOW TABLES lists the tables, DESCRIBE the columns of one"
+                )
         elif node.get("class") == "FUNCTION":
             function = str(node.get("function_name", "")).lower()
             if function in _DENIED_FUNCTIONS or function.startswith(("__internal", "read_", "json_execute")):

@@ -101,7 +101,8 @@ def _needs(con: duckdb.DuckDBPyConnection, tree: Node, params: Params, names: Ma
             name = names.get(_name(node), _name(node))
             bounds = bounded.get(id(node), UNBOUNDED)
             tables[name] = tables[name].any(bounds) if name in tables else bounds
-    listing = any(node.get("type") == "SHOW_REF" and node.get("table_name") for node in nodes)
+    # Those of DESCRIBE and SUMMARIZE hold a query; the others list what there is.
+    listing = any(node.get("type") == "SHOW_REF" and not node.get("query") for node in nodes)
     return Needs(tables, named=_columns_named(nodes), made=made, others=frozenset(others), listing=listing)
 
 

@@ -151,7 +151,7 @@ def run(
         if isinstance(exc, QueryError):
             raise
         if snapshot is None:
-            raise translated(exc, {}, needs) from exc
+            raise translated(exc, {}, needs, sql=sql) from exc
         raise translated(exc, _columns(snapshot), needs, _paths(root, snapshot), untrusted=untrusted) from exc
     except BaseException:
         con.close()

@@ -253,6 +253,37 @@ def test_reading_the_lake_is_allowed(lake: QueryLake, sql: str) -> None:
     assert ask(lake, sql) == ALLOWED[sql]
 
 
+SAYS: dict[str, str] = {
+    "trades": "'FROM trades' gives the rows of a table of this name, SHOW TABLES lists all tables",
+    " Trades ;": "'FROM Trades' gives the rows",
+    "trades LIMIT 5": "a statement begins with SELECT, FROM or WITH",
+    ".tables": "a statement begins with",
+    "SHOW TABLES FROM _lakestore": "SHOW TABLES FROM is not allowed here: SHOW TABLES lists the tables",
+    "FROM (SHOW TABLES FROM memory.main)": "SHOW TABLES FROM is not allowed here",
+    "SHOW ALL TABLES": "SHOW ALL TABLES is not allowed here",
+    "DESCRIBE": "SHOW ALL TABLES is not allowed here",
+    "SHOW DATABASES": "SHOW databases is not allowed here",
+    "COPY trades TO 'x.csv'": "COPY is not possible here: give the SELECT alone, 'lakestore sql --format csv' prints",
+    "PIVOT trades ON symbol USING sum(pnl)": "PIVOT has to name its columns here: ",
+    "SELECT $x": "give lake.sql(…, {'name': value}), or -p name=value",
+    "SELECT pn FROM trades": "columns of trades: task_id, strategy, run_date",
+}
+
+
+@pytest.mark.parametrize("sql", SAYS)
+def test_what_is_refused_says_what_to_write(lake: QueryLake, sql: str) -> None:
+    with pytest.raises(QueryError) as refused:
+        ask(lake, sql)
+    assert SAYS[sql] in str(refused.value)
+
+
+@pytest.mark.parametrize("sql", ["SELECT FROM trades LIMIT", "SELECT pnl + [1] FROM trades"])
+def test_errors_of_other_kinds_say_nothing_of_columns(lake: QueryLake, sql: str) -> None:
+    with pytest.raises(QueryError) as refused:
+        ask(lake, sql)
+    assert "columns of" not in str(refused.value) and "begins with" not in str(refused.value)
+
+
 def test_parameters_work_in_sql_from_outside(lake: QueryLake) -> None:
     assert ask(lake, "SELECT count(*) FROM trades WHERE strategy = ? AND pnl > ?", ["a", 2]) == [(1,)]
     assert ask(lake, "SELECT count(*) FROM trades WHERE strategy = $s", {"s": "b"}) == [(2,)]
