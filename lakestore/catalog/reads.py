@@ -115,7 +115,7 @@ def check_limit(limit: int) -> int:
     try:
         number = operator.index(limit)
     except TypeError as exc:
-        raise InvalidInputError(f"limit {limit!r} is no whole number: give how many results to return") from exc
+        raise InvalidInputError(f"limit {limit!r} is not a whole number: give how many results to return") from exc
     if number < 0:
         raise InvalidInputError(f"limit {number} is negative: give how many results to return")
     return number

@@ -49,7 +49,9 @@ def test_an_age_may_be_a_length_of_time(lake: Lake) -> None:
         lake.results(since=timedelta.max)
 
 
-@pytest.mark.parametrize(("limit", "says"), [(None, "no whole number"), (1.5, "no whole number"), (-1, "negative")])
+@pytest.mark.parametrize(
+    ("limit", "says"), [(None, "not a whole number"), (1.5, "not a whole number"), (-1, "negative")]
+)
 def test_a_limit_is_a_whole_number(lake: Lake, tmp_path: Path, limit: Any, says: str) -> None:
     for storage in (lake.results, JsonResultStorage(tmp_path / "tree").list_results):
         with pytest.raises(lakestore.InvalidInputError, match=says):
@@ -86,3 +88,13 @@ def test_parameters_are_a_list_or_a_dict(lake: Lake) -> None:
             lake.sql("SELECT count(*) FROM trades WHERE strategy = ?", wrong)
     for right in (["s"], ("s",), {"1": "s"}):
         assert lake.sql("SELECT count(*) FROM trades WHERE strategy = $1", right).fetchall() == [(1,)]
+
+
+def test_times_as_text_and_as_milliseconds_answer_together(lake: Lake) -> None:
+    for at, times in enumerate((["2026-01-05 10:00"], [1767607200000], [1767607200001], [""], [None])):
+        lake.save({"strategy": "s", "trades": [{"time": time} for time in times]}, task_id=str(at))
+    answer = lake.sql(
+        "SELECT coalesce(time, epoch_ms(TRY_CAST(time__json AS BIGINT))) AS at FROM trades ORDER BY task_id"
+    )
+    noon = datetime(2026, 1, 5, 10)
+    assert [row[0] for row in answer.fetchall()] == [noon, noon, noon + timedelta(milliseconds=1), None, None]
