@@ -24,6 +24,7 @@ from lakestore.parquet.encodings import (
     WRITTEN,
     Choice,
     choose,
+    leaves,
     levels_of,
     numbers_of,
     options_of,
@@ -97,9 +98,10 @@ def begun(
     encodings, rows = (choice or choose(pairs)).encodings, table.num_rows
     levels = (choice and choice.levels) or levels_of(encodings, MOST if groups else thorough(rows), rows)
     again = {
-        item.name: _again(array, encodings[item.name], levels[item.name])
+        path: _again(item.name, array, path, encodings[path], levels[path])
         for item, array in pairs
-        if encodings.get(item.name) in WRITTEN
+        for path, _ in leaves(item.name, array)
+        if encodings.get(path) in WRITTEN
     }
     options = options_of(encodings, levels) | {"write_page_checksum": bool(groups)}
     statistics = _has_several(table)
@@ -112,13 +114,14 @@ def begun(
         texts[key_values.VERSIONS_KEY] = key_values.of_versions(versions)
     apart = _MANY <= rows <= ROW_GROUP and not groups
     # Packed here: of two threads at numpy's short calls each waits for Python's lock.
-    packed = [column(0, rows) for column in again.values()] if apart else []
+    packed = {path: column(0, rows) for path, column in again.items()} if apart else {}
+    dense = [packed[item.name] for item, array in pairs if item.name in packed and not array.null_count]
 
     def made() -> pa.Buffer:
         written = _written(table, options, texts, groups)
-        for column in packed:
+        for column in dense:
             # Whoever trims the file finds it compressed, whatever encoding it asks for.
-            column(0, 0, rows)
+            column(0, 0, rows, b"")
         return written
 
     pages = Background(made, apart=apart)
@@ -144,9 +147,9 @@ def _written(
     return sink.getvalue()
 
 
-def _again(array: pa.Array, encoding: str, level: int) -> Repacked:
-    """The pages of a column's row groups in whole bytes, each made once."""
-    return cache(lambda first, rows: pages(array.slice(first, rows), encoding, level))
+def _again(name: str, array: pa.Array, path: str, encoding: str, level: int) -> Repacked:
+    """The pages of a leaf's row groups in whole bytes, each made once."""
+    return cache(lambda first, rows: pages(dict(leaves(name, array.slice(first, rows)))[path], encoding, level))
 
 
 def _required(table: pa.Table) -> pa.Table:

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from lakestore.parquet import varint
 from lakestore.parquet.delta import packed
-from lakestore.parquet.footer import Pages
+from lakestore.parquet.footer import OF_DELTA, Pages
 
 SAMPLE = 2_048
 """Values that an encoding is chosen by, unless more are asked for."""
@@ -35,8 +35,10 @@ _DELTA = "DELTA_BINARY_PACKED"
 WRITTEN = {DELTA_BYTES: _DELTA, DELTA_BITS: _DELTA, DICTIONARY_BYTES: DICTIONARY}
 """What pyarrow writes for what it does not know; `footer` puts the pages in."""
 _THOROUGH = (DICTIONARY, _DELTA, *WRITTEN, "PLAIN", "BYTE_STREAM_SPLIT")
-_OF_DELTA, _OF_DICTIONARY = 5, 8
-"""Numbers of encodings in a page's header."""
+DELTAS = (DELTA_BYTES, DELTA_BITS)
+"""Those of nested columns and of columns with nulls too: such a page itself says how many values it has."""
+_OF_DICTIONARY = 8
+"""The number of the encoding in a page's header."""
 _LENIENT = 64
 """Bytes that the dictionary of a long column of texts may take more: DuckDB groups by it several times as fast."""
 _LEAST, _WORTH = 256, 16
@@ -65,13 +67,13 @@ def numbers_of(array: pa.Array) -> Any:
     return np.frombuffer(data, f"i{array.type.bit_width // 8}")[array.offset : array.offset + n].astype(np.int64)
 
 
-def _leaves(path: str, array: pa.Array) -> Iterator[tuple[str, pa.Array]]:
-    """The leaf columns of an array with their paths in Parquet."""
+def leaves(path: str, array: pa.Array) -> Iterator[tuple[str, pa.Array]]:
+    """The leaf columns of an array with their paths in Parquet, null where what they lie in is."""
     if pa.types.is_struct(array.type):
-        for place in range(array.type.num_fields):
-            yield from _leaves(f"{path}.{array.type.field(place).name}", array.field(place))
+        for item, member in zip(array.type, array.flatten(), strict=True):
+            yield from leaves(f"{path}.{item.name}", member)
     elif pa.types.is_list(array.type):
-        yield from _leaves(f"{path}.list.{array.type.value_field.name}", array.values)
+        yield from leaves(f"{path}.list.{array.type.value_field.name}", array.flatten())
     else:
         yield path, array
 
@@ -99,9 +101,10 @@ def choose(columns: Sequence[tuple[pa.Field, pa.Array]], sample: int = SAMPLE) -
     """
     chosen: dict[str, str] = {}
     trials: dict[int, list[tuple[str, str, pa.Array]]] = {}
-    leaves = [leaf for item, array in columns for leaf in _leaves(item.name, array)]
-    shared = Counter(path for path, _ in leaves)
-    for path, leaf in leaves:
+    found = [leaf for item, array in columns for leaf in leaves(item.name, array)]
+    shared = Counter(path for path, _ in found)
+    flat = {item.name for item, _ in columns}
+    for path, leaf in found:
         # A key `a.b` and a key `b` inside `a` have one path for the writer: PLAIN suits every type.
         among = _candidates(leaf.type) if shared[path] == 1 else ("PLAIN",)
         chosen[path] = among[0]
@@ -118,8 +121,7 @@ def choose(columns: Sequence[tuple[pa.Field, pa.Array]], sample: int = SAMPLE) -
             if path not in best or size - _LENIENT * lenient < best[path]:
                 best[path], chosen[path] = size, encoding
     for path, taken in {path: taken for trial in trials.values() for path, _, taken in trial}.items():
-        # Inside of others there are more values than rows.
-        for kind in WRITTEN if "." not in path else ():
+        for kind in WRITTEN if path in flat else DELTAS:
             page = _page(taken, kind) if kind != DELTA_BITS or _LEAST <= len(taken) < SAMPLE else None
             if page is not None:
                 size = (
@@ -131,27 +133,28 @@ def choose(columns: Sequence[tuple[pa.Field, pa.Array]], sample: int = SAMPLE) -
 
 
 def pages(array: pa.Array, encoding: str, level: int) -> Pages:
-    """The pages of a row group's leaf in whole bytes; that of all its rows, mostly the only one, is packed now.
+    """The pages of a row group's leaf in whole bytes; that of all its values, mostly the only one, is packed now.
 
     It is searched by zstd where it is asked for first.
 
     Args:
         level: of zstd.
     """
-    if encoding not in WRITTEN or array.null_count:
-        return lambda used, first, rows: None
-    values = cache(_values(array, encoding))
-    own = _OF_DICTIONARY if encoding == DICTIONARY_BYTES else _OF_DELTA
+    if encoding not in WRITTEN or (array.null_count and encoding not in DELTAS):
+        return lambda used, first, count, levels: None
+    dense = array.drop_null() if array.null_count else array
+    values = cache(_values(dense, encoding))
+    own = _OF_DICTIONARY if encoding == DICTIONARY_BYTES else OF_DELTA
 
     @cache
-    def page_of(first: int, rows: int) -> tuple[bytes, int] | None:
-        page = values(first, rows)
-        return None if page is None else (_zstd(level).compress(page, asbytes=True), len(page))
+    def page_of(first: int, count: int, levels: bytes) -> tuple[bytes, int] | None:
+        page = values(first, count)
+        return None if page is None else (_zstd(level).compress(levels + page, asbytes=True), len(levels + page))
 
-    values(0, len(array))
+    values(0, len(dense))
 
-    def made(used: int, first: int, rows: int) -> tuple[bytes, int] | None:
-        page = page_of(first, rows)
+    def made(used: int, first: int, count: int, levels: bytes) -> tuple[bytes, int] | None:
+        page = page_of(first, count, levels)
         return page if used == own else None
 
     return made
@@ -159,7 +162,11 @@ def pages(array: pa.Array, encoding: str, level: int) -> Pages:
 
 def _page(array: pa.Array, encoding: str) -> bytes | None:
     """All values of a leaf as one page in whole bytes; None where it has no such form."""
-    return None if array.null_count else _values(array, encoding)(0, len(array))
+    if not array.null_count:
+        return _values(array, encoding)(0, len(array))
+    page = _values(array.drop_null(), encoding)(0, len(array) - array.null_count) if encoding in DELTAS else None
+    # Levels say which there are.
+    return None if page is None else np.packbits(array.is_valid().to_numpy(zero_copy_only=False)).tobytes() + page
 
 
 def _values(array: pa.Array, encoding: str) -> Callable[[int, int], bytes | None]:
@@ -220,8 +227,13 @@ def with_levels(choice: Choice, table: pa.Table) -> Choice:
     table = table.slice(0, _SMALL)
     quick = dict.fromkeys(choice.encodings, _QUICK)
     less, more = (_bytes_of_leaves(table, choice.encodings, levels) for levels in (most, quick))
+    found = {
+        path: leaf
+        for name, column in zip(table.column_names, table.columns, strict=True)
+        for path, leaf in leaves(name, column.chunk(0))
+    }
     for path, kind in choice.encodings.items():
-        if kind in WRITTEN and (page := _page(table.column(path).chunk(0), kind)) is not None:
+        if kind in WRITTEN and (page := _page(found[path], kind)) is not None:
             less[path], more[path] = (_zstd(level).compress(page).size for level in (most[path], _QUICK))
     gains = {path for path in more if more[path] > _GAIN * less[path]}
     levels = {path: most[path] if path in gains else _QUICK for path in choice.encodings}

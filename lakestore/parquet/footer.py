@@ -14,12 +14,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from lakestore.parquet import thrift
+from lakestore.parquet import thrift, varint
 from lakestore.parquet.thrift import Struct
 
-Pages = Callable[[int, int, int], tuple[bytes, int] | None]
-"""A data page's values in another form of its encoding, compressed, and their bytes before that, given the encoding,
-the page's first row in its row group, and its rows. None: it stays as it is."""
+Pages = Callable[[int, int, int, bytes], tuple[bytes, int] | None]
+"""A data page in another form of its encoding, compressed, and its bytes before that, given the encoding, how many
+values of its row group lie before it, how many it has, and its levels. None: it stays as it is."""
 Repacked = Callable[[int, int], Pages]
 """The pages of a row group, given its first row and its rows."""
 
@@ -37,7 +37,9 @@ _TYPE, _ENCODINGS, _PATH, _CODEC, _VALUES, _UNCOMPRESSED, _COMPRESSED = 1, 2, 3,
 _DATA, _INDEX, _DICTIONARY, _STATISTICS, _ENCODING_STATS, _SIZE_STATISTICS = 9, 10, 11, 12, 13, 16
 _PAGE_SIZE, _PAGE_PACKED, _PAGE_CRC, _PAGE_DATA, _PAGE_DICTIONARY = 2, 3, 4, 5, 7
 _DATA_ENCODING, _DATA_STATISTICS, _DICTIONARY_SORTED = 2, 5, 3
-_REQUIRED, _BOOLEAN, _LEVELS = 0, 0, 3
+_REQUIRED, _REPEATED, _BOOLEAN, _LEVELS = 0, 2, 0, 3
+OF_DELTA = 5
+"""The number of DELTA_BINARY_PACKED in a page's header."""
 _LOGICAL_STRING, _LOGICAL_DECIMAL, _LOGICAL_TIMESTAMP = 1, 5, 8
 
 
@@ -52,7 +54,7 @@ def trimmed(
     Args:
         data: a file as pyarrow writes it with zstd and pages of version 1, without page indexes and Bloom filters.
         statistics: whether to keep the statistics of chunks.
-        repacked: columns without nulls, by path, whose pages are to be written in another form.
+        repacked: columns, by path, whose pages are to be written in another form.
     """
     source = memoryview(data).cast("B")
     size = int.from_bytes(source[-8:-4], "little")
@@ -81,7 +83,7 @@ def trimmed(
             path = b".".join(meta[_PATH][1][1]).decode("utf-8", "replace")
             again = (repacked or {}).get(path)
             other = None if again is None else again(first_row, group[_GROUP_ROWS][1])
-            pages, head = _pages(source, meta, other, codec)
+            pages, head = _pages(source, meta, other, codec, (_REPEATED in own) + (set(own) != {_REQUIRED}))
             # Bytes mean the same only with the same type, codec and levels.
             key = (meta[_TYPE][1], meta[_CODEC][1], meta[_VALUES][1], own, len(pages))
             alike = known.setdefault(key, [])
@@ -112,12 +114,16 @@ def trimmed(
     return pa.py_buffer(b"".join([*pieces, written, len(written).to_bytes(4, "little"), _MAGIC]))
 
 
-def _pages(source: memoryview, meta: Struct, again: Pages | None, codec: pa.Codec) -> tuple[bytes, int]:
-    """The pages of a chunk and the bytes of the one with its dictionary; sizes and codec in `meta` follow."""
+def _pages(source: memoryview, meta: Struct, again: Pages | None, codec: pa.Codec, levels: int) -> tuple[bytes, int]:
+    """The pages of a chunk and the bytes of the one with its dictionary; sizes and codec in `meta` follow.
+
+    Args:
+        levels: of how many kinds a page has levels.
+    """
     at = meta[_DICTIONARY][1] if _DICTIONARY in meta else meta[_DATA][1]
     stop = at + meta[_COMPRESSED][1]
     pages: list[tuple[Struct, Any]] = []
-    first_row = 0
+    first = 0
     while at < stop:
         header, at = thrift.read(source, at)
         body: Any = source[at : at + header[_PAGE_PACKED][1]]
@@ -125,9 +131,13 @@ def _pages(source: memoryview, meta: Struct, again: Pages | None, codec: pa.Code
         if _PAGE_DATA in header:
             details = header[_PAGE_DATA][1]
             details.pop(_DATA_STATISTICS, None)
-            rows = details[1][1]
-            other = again(details[_DATA_ENCODING][1], first_row, rows) if again is not None else None
-            first_row += rows
+            kind, count, other = details[_DATA_ENCODING][1], details[1][1], None
+            if again is not None and not levels:
+                other = again(kind, first, count, b"")
+            elif again is not None and kind == OF_DELTA and header[_PAGE_SIZE][1]:
+                told, count = _told(codec.decompress(body, header[_PAGE_SIZE][1], asbytes=True), levels)
+                other = again(kind, first, count, told)
+            first += count
             # What suited the file before may not suit this one.
             if other is not None and len(other[0]) < len(body):
                 body, length = other
@@ -157,6 +167,18 @@ def _pages(source: memoryview, meta: Struct, again: Pages | None, codec: pa.Code
     meta[_UNCOMPRESSED] = thrift.I64, uncompressed
     meta[_COMPRESSED] = thrift.I64, len(whole)
     return whole, head
+
+
+def _told(page: bytes, levels: int) -> tuple[bytes, int]:
+    """The levels of a page of DELTA_BINARY_PACKED, and how many values it has: there is none of what is null."""
+    at = 0
+    for _ in range(levels):
+        at += 4 + int.from_bytes(page[at : at + 4], "little")
+    end = at
+    # Values of a block and its parts come before.
+    for _ in range(3):
+        count, at = varint.read(page, at)
+    return page[:end], count
 
 
 def _without_size(frame: Any) -> Any:

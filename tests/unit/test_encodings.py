@@ -45,7 +45,7 @@ def _array(kind: pa.DataType, values: Any) -> pa.Array:
 def test_every_reader_gets_the_values(tmp_path: Path, case: str, encoding: str) -> None:
     kind, values = _CASES[case]
     table = pa.Table.from_arrays([_array(kind, values)], schema=pa.schema([parquet.field("n", kind, 16)]))
-    assert encodings.pages(_array(kind, values), encoding, 3)(5, 0, len(values)) is not None
+    assert encodings.pages(_array(kind, values), encoding, 3)(5, 0, len(values), b"") is not None
     path = tmp_path / "n.parquet"
     path.write_bytes(parquet.to_buffer(table, choice=Choice({"n": encoding}, 0)))
     assert "DELTA_BINARY_PACKED" in pq.read_metadata(path).row_group(0).column(0).encodings

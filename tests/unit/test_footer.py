@@ -160,7 +160,7 @@ def test_a_page_in_another_form_is_put_in_only_where_it_is_smaller() -> None:
     data = _written(pa.table({"x": pa.array(noise)}), column_encoding={"x": "DELTA_BINARY_PACKED"})
     made = []
 
-    def again(used: int, first: int, rows: int) -> tuple[bytes, int] | None:
+    def again(used: int, first: int, rows: int, levels: bytes) -> tuple[bytes, int] | None:
         page = delta.packed(noise[first : first + rows], 64)
         assert page is not None
         made.append(pa.Codec("zstd").compress(page, asbytes=True))
