@@ -66,6 +66,34 @@ def test_row_groups_are_packed_apart() -> None:
         assert np.array_equal(file.read().column(0).to_numpy(), _GRID)
 
 
+@pytest.mark.parametrize("encoding", [encodings.DELTA_BYTES, encodings.DELTA_BITS])
+@pytest.mark.parametrize("groups", [(), (1_000, 1, 1_499)])
+def test_every_reader_gets_nested_values_and_those_beside_nulls(
+    tmp_path: Path, encoding: str, groups: tuple[int, ...]
+) -> None:
+    moments = [None if n % 7 == 3 else int(moment) for n, moment in enumerate(_GRID[:2_500])]
+    members = [None if n % 5 == 1 else {"at": moment, "n": n * n} for n, moment in enumerate(moments)]
+    lists = [None if n % 11 == 2 else [members[n - k] for k in range(n % 4)] for n in range(2_500)]
+    inner = pa.struct([parquet.field("at", pa.int64(), 17), parquet.field("n", pa.int64(), 18)])
+    kinds = {"plain": pa.int64(), "member": inner, "items": pa.list_(parquet.field("element", inner, 19))}
+    arrays = [pa.array(values, kind) for values, kind in zip((moments, members, lists), kinds.values(), strict=True)]
+    fields = [parquet.field(name, kind, 20 + place) for place, (name, kind) in enumerate(kinds.items())]
+    table = pa.Table.from_arrays(arrays, schema=pa.schema(fields))
+    paths = ["plain", *(f"{above}.{name}" for above in ("member", "items.list.element") for name in ("at", "n"))]
+    as_usual, data = (
+        parquet.to_buffer(table, choice=Choice(dict.fromkeys(paths, kind), 0), groups=groups)
+        for kind in ("DELTA_BINARY_PACKED", encoding)
+    )
+    assert not data.equals(as_usual) and (encoding == encodings.DELTA_BITS or len(data) < len(as_usual))
+    path = tmp_path / "n.parquet"
+    path.write_bytes(data)
+    expected = table.to_pylist()
+    assert pq.read_table(path, page_checksum_verification=True).to_pylist() == expected
+    assert pl.read_parquet(path).to_dicts() == expected
+    with duckdb.connect() as con:
+        assert con.sql(f"FROM '{path}'").to_arrow_table().to_pylist() == expected
+
+
 def test_times_on_a_grid_take_less_than_packed_in_bits() -> None:
     columns = [(parquet.field("at", pa.timestamp("ms"), 16), _array(pa.timestamp("ms"), _GRID))]
     assert encodings.choose(columns).encodings == {"at": encodings.DELTA_BYTES}
