@@ -97,10 +97,18 @@ def read(metadata: Mapping[bytes, bytes] | None) -> KeyValues | None:
         return KeyValues(value["k"], value["c"], value.get("o"), keys=dict(value.get("n", ())), others=others)
     key, codes, by, keys, others = (value + [None] * 5)[:5]
     order, told = by if isinstance(by, list) else (by, "")
-    more = [_other(*item) for item in others or ()]
+    more = [column for item in others or () for column in _others(item)]
     own = None if key is None else json.dumps(key)
     named = dict((item, None) if isinstance(item, int) else item for item in keys or ())
     return KeyValues(own, codes or "", order, base64.b85decode(told), named, more)
+
+
+def _others(item: list[Any]) -> list[Column]:
+    """Columns without a value: the first one's field id, what all lie in, and names; or one with its name and type."""
+    own, parent, *names = item
+    if isinstance(parent, str):
+        return [_other(*item)]
+    return [_other(own + place, name, "N", parent or None) for place, name in enumerate(names)]
 
 
 def _other(own: int, name: str, code: str, parent: int | None = None, key: str | None = None) -> Column:
@@ -141,10 +149,15 @@ def of_columns(schema: pa.Schema, given: Sequence[Column], key: str | None, orde
         shown += _CODES[placed.type]
         if column.key != placed.key:
             keys.append(place if column.key == _beside(column.name) else (place, column.key))
-    others = [
-        _short([c.field_id, c.name, _code(c), c.parent, None if c.key == json.dumps(c.name) else c.key])
-        for c in by_id.values()
-    ]
+    others: list[list[Any]] = []
+    for c in by_id.values():
+        usual = c.key == json.dumps(c.name)
+        if c.type != "NULL" or not usual:
+            others.append(_short([c.field_id, c.name, _code(c), c.parent, None if usual else c.key]))
+        elif others and others[-1][1] == (c.parent or 0) and c.field_id == others[-1][0] + len(others[-1]) - 2:
+            others[-1].append(c.name)
+        else:
+            others.append([c.field_id, c.parent or 0, c.name])
     by = [order, base64.b85encode(told).decode()] if told else order
     value = _short(
         [None if key is None else json.loads(key), None if codes == shown else codes, by, keys or None, others or None]

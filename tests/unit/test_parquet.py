@@ -34,6 +34,21 @@ def test_a_footer_and_its_schema_say_all_of_the_columns_that_the_result_touched(
     assert table == LakeTable("signals", '"Signals"', table.columns)
 
 
+def test_columns_that_never_had_a_value_are_named_together() -> None:
+    gone = [
+        Column(17, None, '"a"', "a", "NULL"),
+        Column(18, None, '"b"', "b", "NULL"),
+        Column(19, 40, '"c"', "c", "NULL"),
+    ]
+    others = [*gone, Column(20, 40, '"d"', "d", "NULL"), Column(22, 40, '"E"', "e__2", "NULL")]
+    text = key_values.of_columns(pa.schema([]), [*others, Column(23, None, '"f"', "f", "JSON")], None, None, b"")
+    assert text == b'[null,null,null,null,[[17,0,"a","b"],[19,40,"c","d"],[22,"e__2","N",40,"\\"E\\""],[23,"f","J"]]]'
+    before = b'[null,null,null,null,[[17,"a","N"],[18,"b","N"],[19,"c","N",40]]]'
+    for told, expected in ((text, [*others, Column(23, None, '"f"', "f", "JSON")]), (before, gone)):
+        found = key_values.columns(pa.schema([]), {key_values.FOOTER_KEY: told})
+        assert found == (None, tuple(expected))
+
+
 def test_a_footer_as_it_was_written_before_says_the_same() -> None:
     columns = (
         Column(16, None, '"n.1"', "n", "BIGINT", True),
