@@ -217,8 +217,8 @@ def _ujson(places: int) -> Callable[[float], str]:
     def text(x: float) -> str:
         if not math.isfinite(x):
             return "null"
-        if abs(x) >= 1e16 or 0 < abs(x) < 1e-15:
-            return f"{x:.15e}"
+        if abs(x) > 1e16 or 0 < abs(x) < 1e-15:
+            return f"{x:.{places}g}"
         whole = int(abs(x))
         scaled = (abs(x) - whole) * 10.0**places
         fraction = int(scaled)

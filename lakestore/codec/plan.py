@@ -23,6 +23,7 @@ MAX_LOOKED = 10_000
 """Arrays and objects in an object that are looked at: one with more is data, not a result's outline."""
 _CONTAINERS = (dict, list)
 _SPLIT = {"columns", "index", "data"}
+_TABLE = {"schema", "data"}
 ROOT_TABLE = "records"
 """The table of a document that is itself a record table."""
 
@@ -134,8 +135,15 @@ def _planned(document: Any, profile: Profile) -> Iterator[tuple[Path, TablePlan,
 
 
 def _split(path: Path, value: Any, name: str) -> tuple[Path, TablePlan, Any, Form] | None:
-    """The rows of what pandas writes as `split`: columns, index and data in an object."""
-    if not isinstance(value, dict) or not _SPLIT >= set(value) >= {"columns", "data"}:
+    """The rows of what pandas writes as `split` (columns, index and data in an object) or `table` (schema and data)."""
+    if not isinstance(value, dict):
+        return None
+    if path and set(value) == _TABLE and isinstance(value["schema"], dict) and "fields" in value["schema"]:
+        rows = value["data"]
+        if not isinstance(rows, list) or records.array_form(rows) != "objects":
+            return None
+        return (*path, "data"), TablePlan((*path, "data"), name), rows, "objects"
+    if not _SPLIT >= set(value) >= {"columns", "data"}:
         return None
     names, rows = value["columns"], value["data"]
     if not isinstance(rows, list) or records.array_form(rows) != "arrays" or not isinstance(names, list):

@@ -115,7 +115,8 @@ def _numbers(node: Node, meta: Meta, texts: pa.Array, style: Style, blobs: list[
             if likely and len(_wrong(first, known, style)) * 2 > likely:
                 continue
             left = _wrong(node, texts, style)
-            if len(left) * 4 < len(wrong):
+            # Of two rules that serve, the one with fewer exceptions.
+            if len(left) * (4 if best is None else 1) < len(wrong):
                 best, wrong = rule, left
             if not left:
                 break
@@ -158,8 +159,10 @@ def _ruled(node: Node, style: Style) -> pa.StringArray:
 def _rules(texts: pa.Array) -> list[tuple[str, int]]:
     """Rules worth trying: the decimals that each text has, or the longest with zeros taken off; significant digits."""
     known = texts.drop_null()
-    points = pc.find_substring(known, ".")
-    decimals = pc.filter(pc.subtract(pc.subtract(pc.utf8_length(known), points), 1), pc.greater_equal(points, 0))
+    # Also writers of fixed decimals put the smallest with an exponent: those are no measure, but exceptions.
+    plain = pc.filter(known, pc.invert(pc.match_substring_regex(known, "[eE]")))
+    points = pc.find_substring(plain, ".")
+    decimals = pc.filter(pc.subtract(pc.subtract(pc.utf8_length(plain), points), 1), pc.greater_equal(points, 0))
     if not len(decimals):
         return []
     least, most = pc.min_max(decimals).as_py().values()

@@ -12,6 +12,7 @@ from lakestore.codec.strings import PLAIN, Escapes, escape
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{},:]|[ \t\r\n]+|[^ \t\r\n\[\]{},:"]+')
 _LETTER = re.compile(rb"\\u(?!00[0-7])[0-9]{0,3}([a-fA-F])")
 _OTHER = re.compile(rb"\\u(?:00[0-7][0-9a-fA-F]|202[89])")
+_SLASHED = re.compile(rb"[0-9]\\/[0-9]")
 _BEYOND = re.compile(rb"\\u(?!00[0-7])[0-9a-fA-F]{4}")
 _SAMPLE = 65_536
 
@@ -95,6 +96,9 @@ def escapes(text: bytes) -> Escapes:
     found = Escapes(ascii, slash, first is not None and first[1].isupper())
     tokens = set(_OTHER.findall(text)) if b"\\u00" in text or b"\\u202" in text else ()
     other = [(chr(int(token[2:], 16)), token.decode()) for token in sorted(tokens) if _has(text, token)]
+    if slash and _SLASHED.search(text):
+        # Times such as `2024\/01\/02` are columns of times, where only what has an escape of its own is escaped.
+        found, other = replace(found, slash=False), [("/", "\\/"), *other]
     return replace(found, other=tuple((char, token) for char, token in other if escape(char, found) != f'"{token}"'))
 
 

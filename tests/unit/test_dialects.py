@@ -66,6 +66,8 @@ def test_what_is_no_dialect_is_refused(name: str) -> None:
         Style(indent="  ", upper=True, html="\"&'+<>`", floats="system_text_json"),
         Style(indent="  ", ascii=False, html="&'<=>"),
         Style(indent="    ", slash=True, html="\t\x7f"),
+        Style(item=",", key=":", slash=True),
+        Style(ascii=False, slash=True),
         Style(upper=True),
         Style(short=False),
     ],
@@ -81,7 +83,8 @@ def test_escapes_that_json_does_not_ask_for_are_no_exceptions(style: Style) -> N
         "a/b",
         "x",
     )
-    rows = [{f"key <{at % 2}>": at, "when": "2024-01-02T03:04:05+02:00", "text": words[at % 8]} for at in range(90)]
+    when = {"when": "2024-01-02T03:04:05+02:00", "day": "2024/01/02", "minute": "2024/01/02 03:04"}
+    rows = [{f"key <{at % 2}>": at, **when, "text": words[at % 8]} for at in range(90)]
     source = write({"signals": rows}, style)
     stored = store(source, MemorySchema())
     assert stored.text() == source

@@ -165,3 +165,14 @@ def test_whether_writers_differ_is_seen_of_a_column_as_of_each_value() -> None:
                 column = np.array(values)
                 assert numbers.has_special(column, low, high) == bool(numbers.special(column, low, high).any()), values
     assert not numbers.has_special(np.array([]))
+
+
+def test_the_smallest_numbers_of_a_frame_are_exceptions_to_its_decimals() -> None:
+    rng = np.random.default_rng(6)
+    pnl = np.where(np.arange(600) % 50, rng.normal(95, 9, 600), rng.normal(0, 1e-17, 600))
+    source = pd.DataFrame({"pnl": pnl}).to_json(orient="records", double_precision=15).encode()
+    assert b"e-" in source
+    stored = store(source, MemorySchema())
+    assert stored.text() == source
+    assert stored.envelope.regions[0].patch is None
+    assert 0 < stored.encoded.fidelity.bytes < 1000

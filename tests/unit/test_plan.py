@@ -263,6 +263,19 @@ def test_what_pandas_splits_has_the_names_of_its_columns() -> None:
         ]
 
 
+def test_what_pandas_writes_as_table_is_named_after_its_key() -> None:
+    def frame(*values: float) -> dict[str, Any]:
+        return {
+            "schema": {"fields": [{"name": "pnl", "type": "number"}], "pandas_version": "1.4.0"},
+            "data": [{"pnl": value} for value in values],
+        }
+
+    stored = encoded({"trades": frame(1.5, -2.5), "equity": frame(10.5), "none": frame()})
+    assert [region.table for region in stored.envelope.regions] == ["trades", "equity"]
+    assert rows(stored, "trades") == [{"pnl": 1.5}, {"pnl": -2.5}]
+    assert [region.table for region in encoded({"x": {"schema": {}, "data": [{"a": 1}]}}).envelope.regions] == ["data"]
+
+
 def test_places_of_different_names_are_different_columns() -> None:
     tables = '[[tables]]\npath = ["equity"]\ncolumns = [["t", "value"], ["t", "open", "close"]]'
     schema = MemorySchema()

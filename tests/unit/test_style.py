@@ -30,6 +30,13 @@ def test_an_escaped_backslash_escapes_nothing(source: bytes, ascii: bool, slash:
     assert escapes(source) == Escapes(ascii, slash)
 
 
+def test_a_slash_between_digits_is_escaped_in_times_too() -> None:
+    slashed = (("/", r"\/"),)
+    assert escapes(rb'{"a": "2024\/01\/02"}') == Escapes(other=slashed)
+    assert escapes(rb'{"a": "2024\/01\/02 \u00e9"}') == Escapes(True, other=slashed)
+    assert escapes(rb'{"a": "1\\/2"}') == PLAIN
+
+
 @pytest.mark.parametrize(
     ("source", "found"),
     [
