@@ -24,6 +24,7 @@ MAX_LOOKED = 10_000
 _CONTAINERS = (dict, list)
 _SPLIT = {"columns", "index", "data"}
 _TABLE = {"schema", "data"}
+_COMPACT = {"meta", "data", "totals", "extremes", "rows", "rows_before_limit_at_least", "statistics"}
 ROOT_TABLE = "records"
 """The table of a document that is itself a record table."""
 
@@ -135,7 +136,7 @@ def _planned(document: Any, profile: Profile) -> Iterator[tuple[Path, TablePlan,
 
 
 def _split(path: Path, value: Any, name: str) -> tuple[Path, TablePlan, Any, Form] | None:
-    """The rows of what pandas writes as `split` (columns, index and data in an object) or `table` (schema and data)."""
+    """The rows that pandas writes as `split` or `table`, ClickHouse as compact: `data` beside what describes it."""
     if not isinstance(value, dict):
         return None
     if path and set(value) == _TABLE and isinstance(value["schema"], dict) and "fields" in value["schema"]:
@@ -143,9 +144,12 @@ def _split(path: Path, value: Any, name: str) -> tuple[Path, TablePlan, Any, For
         if not isinstance(rows, list) or records.array_form(rows) != "objects":
             return None
         return (*path, "data"), TablePlan((*path, "data"), name), rows, "objects"
-    if not _SPLIT >= set(value) >= {"columns", "data"}:
+    if _SPLIT >= set(value) >= {"columns", "data"}:
+        names, rows = value["columns"], value["data"]
+    elif _COMPACT >= set(value) >= {"meta", "data"} and _are_records(value["meta"]):
+        names, rows = [column.get("name") for column in value["meta"]], value["data"]
+    else:
         return None
-    names, rows = value["columns"], value["data"]
     if not isinstance(rows, list) or records.array_form(rows) != "arrays" or not isinstance(names, list):
         return None
     texts = [text for text in names if isinstance(text, str) and text and "\0" not in text]
@@ -153,6 +157,10 @@ def _split(path: Path, value: Any, name: str) -> tuple[Path, TablePlan, Any, For
         return None
     path = (*path, "data")
     return path, TablePlan(path, name, columns=(tuple(texts),)), rows, "arrays"
+
+
+def _are_records(value: Any) -> bool:
+    return isinstance(value, list) and records.are_objects(value)
 
 
 def _containers(value: Any) -> Iterator[tuple[str, Any]]:

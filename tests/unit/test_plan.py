@@ -263,6 +263,19 @@ def test_what_pandas_splits_has_the_names_of_its_columns() -> None:
         ]
 
 
+def test_compact_answers_of_clickhouse_have_the_names_of_their_columns() -> None:
+    answer: dict[str, Any] = {
+        "meta": [{"name": "day", "type": "Date"}, {"name": "pnl", "type": "Float64"}],
+        "data": [["2024-01-02", 1.5], ["2024-01-03", 2.5]],
+        "rows": 2,
+    }
+    assert rows(encoded(answer), "records")[1] == {"day": date(2024, 1, 3), "pnl": 2.5}
+    assert rows(encoded({"pnl": answer, "n": 1}), "pnl")[1] == {"day": date(2024, 1, 3), "pnl": 2.5}
+    for meta in ({}, 5, [], [1, 2]):
+        assert shapes({"pnl": {"meta": meta, "data": [[1, 2]] * 8}}) == {"pnl.data": "arrays"}
+    assert shapes({**answer, "trades": [{"a": 1}]}) == {"meta": "objects", "data": "arrays", "trades": "objects"}
+
+
 def test_what_pandas_writes_as_table_is_named_after_its_key() -> None:
     def frame(*values: float) -> dict[str, Any]:
         return {
