@@ -416,6 +416,8 @@ def styles() -> st.SearchStrategy[Style]:
         Style(item=",", key=":", ascii=False, html="&<>\u2028\u2029", floats="javascript"),
         Style(indent="  ", ascii=False, html="&'<=>", floats="java"),
         Style(indent="    ", slash=True, floats="php"),
+        Style(indent="  ", key=":", slash=True, floats="pandas_ujson15", empty="\n\n"),
+        Style(indent="  ", key=" : ", ascii=False, floats="java", empty=" "),
     ))  # fmt: skip
     free = st.builds(
         Style,
@@ -427,6 +429,7 @@ def styles() -> st.SearchStrategy[Style]:
         slash=st.booleans(),
         short=st.booleans(),
         html=st.sampled_from(("", "", "&<>", "\t\x7f+", "\u2028", "/", "\\")),
+        empty=st.sampled_from(("", "", " ", "\n\n")),
         floats=st.sampled_from(tuple(FLOATS)),
         newline=st.sampled_from(("\n", "\r\n", "\r")),
         final=st.sampled_from(("", "\n", "\r\n", "\n\n", " ", "\t\n")),

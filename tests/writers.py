@@ -34,7 +34,9 @@ class Style:
 
     `indent` is the text of one step, None for one line. `item` follows an item on one line, `key` a key. From depth
     `inline_from` on, values stand on one line although the rest is indented (LEAN does so). `floats` names a dialect.
-    `html` are characters that are escaped though JSON does not ask for it (Go, Gson, .NET).
+    `html` are characters that are escaped though JSON does not ask for it (Go, Gson, .NET). `empty` stands in an empty
+    array or object where values are spread over lines; two line ends bring the indent of what closes it (pandas and
+    Ruby; Jackson has a space).
     """
 
     indent: str | None = None
@@ -45,6 +47,7 @@ class Style:
     slash: bool = False
     short: bool = True
     html: str = ""
+    empty: str = ""
     floats: str = "python"
     newline: str = "\n"
     final: str = ""
@@ -103,6 +106,8 @@ def _inside(
     yield begin
     if not parts:
         yield next(gaps)
+        if spread:
+            yield style.empty + (style.indent or "") * depth * ("\n" in style.empty)
     for i, part in enumerate(parts):
         if i:
             yield "," if spread else style.item
@@ -243,6 +248,21 @@ def _significant(places: int) -> Callable[[float], str]:
     return text
 
 
+def _seventeen(shortest: Callable[[float], str]) -> Callable[[float], str]:
+    """Of 17 digits another last one that reads back as the same double, where there is one (RapidJSON's Grisu2)."""
+
+    def text(x: float) -> str:
+        written = shortest(x)
+        digits, mark, exponent = written.partition("e")
+        for last in "789":
+            other = digits[:-1] + last + mark + exponent
+            if len(digits.lstrip("-0.")) > 16 and other != written and float(other) == x:
+                return other
+        return written
+
+    return text
+
+
 FLOATS: dict[str, Callable[[float], str]] = {
     "python": _python,
     "orjson": _dialect(-5, 15),
@@ -254,6 +274,8 @@ FLOATS: dict[str, Callable[[float], str]] = {
     "java": _dialect(-3, 6, mark="E", plus="", one=True),
     "julia": _dialect(-4, 5, plus="", one=True),
     "php": _dialect(-4, 14, one=True),
+    "ruby": _dialect(-4, 15, pad=2, one=True),
+    "rapidjson_cpp": _seventeen(_dialect(-6, 20, plus="")),
     "fixed2": _fixed(2),
     "fixed8": _fixed(8),
     "pandas_fixed15": _fixed(15, strip=True),

@@ -89,6 +89,10 @@ def test_rounding_dialects_write_as_pandas_does() -> None:
     assert writers.FLOATS["pandas15"](248.0) == "248.0"
     assert writers.FLOATS["pandas10"](1 / 3) == "0.3333333333"
     assert writers.FLOATS["fixed8"](0.5) == "0.50000000"
+    assert writers.FLOATS["ruby"](1e-5) == "1.0e-05"
+    assert writers.FLOATS["rapidjson_cpp"](-1.4509086898153556) == "-1.4509086898153557"
+    assert writers.FLOATS["rapidjson_cpp"](1.5) == "1.5"
+    assert writers.FLOATS["pandas_ujson10"](1.19287991090052e-31) == "1.192879911e-31"
 
 
 def test_styles_write_what_they_name() -> None:
@@ -97,6 +101,8 @@ def test_styles_write_what_they_name() -> None:
     assert write(value, Style(indent="\t", inline_from=2, item=",", key=":", ascii=False, short=False)).decode() == (
         '{\n\t"a/b":[\n\t\t"é\\u0008",\n\t\t{},\n\t\t[],\n\t\t1E5\n\t],\n\t"x":{\n\t\t"y":[1,2]\n\t}\n}'
     )
+    assert write([[], 1], Style(indent="  ", empty="\n\n")) == b"[\n  [\n\n  ],\n  1\n]"
+    assert write([{}, 1], Style(indent="  ", empty=" ")) == b"[\n  { },\n  1\n]"
     assert write([1], Style(indent=" ", newline="\r\n", final="\r\n", bom=True)) == b"\xef\xbb\xbf[\r\n 1\r\n]\r\n"
     assert write([1, 2], Style(item=","), gaps=[" ", "\t"]) == b" [\t1 ,\t2 ]\t"
 
