@@ -95,8 +95,8 @@ class Index:
                 return self._facts(everything, read, documents)
             except sqlite3.Error as exc:
                 _log.warning("the index %s cannot be used (%s); it is kept in memory", self._path, exc)
+                self.close()
                 self._opened = self._kept(_in_memory())
-                self._rows = {}
                 return self._facts(everything, read, documents)
 
     def _facts(self, files: Sequence[TreeFile], read: Reader, documents: bool) -> list[tuple[TreeFile, Facts]]:
