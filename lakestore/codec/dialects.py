@@ -67,11 +67,7 @@ def _telling(node: Node) -> float | None:
                 value = float(token)
                 if numbers.special(np.array([value]))[0] and math.isfinite(value):
                     return value
-    return next((value for value in map(_telling, _below(node)) if value is not None), None)
-
-
-def _below(node: Node) -> list[Node]:
-    return [*node.children, *([node.child] if node.child is not None else [])]
+    return next((value for value in map(_telling, node.inside) if value is not None), None)
 
 
 def _loose(node: Node) -> Iterator[float]:
@@ -89,7 +85,7 @@ def _doubles(node: Node) -> Iterator[numbers.Floats]:
         if node.ints is not None:
             values = values[~node.ints]
         yield values[np.isfinite(values)]
-    for below in _below(node):
+    for below in node.inside:
         yield from _doubles(below)
 
 

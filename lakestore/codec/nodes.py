@@ -64,6 +64,11 @@ class Node:
     zeros: npt.NDArray[np.uint8] | None = None
 
     @property
+    def inside(self) -> tuple[Node, ...]:
+        """The nodes that it is made of."""
+        return self.children if self.child is None else (*self.children, self.child)
+
+    @property
     def is_hollow(self) -> bool:
         """Whether it holds no typed value, such as empty arrays alone: it says nothing of a column's type."""
         if self.kind == "list":
@@ -76,7 +81,7 @@ class Node:
         """Whether a number in it is written as a word: NaN, Infinity."""
         if self.kind == "float":
             return not bool(np.isfinite(numbers.doubles(self.array)).all())
-        return any(node.has_words for node in (*self.children, *([self.child] if self.child is not None else ())))
+        return any(node.has_words for node in self.inside)
 
     @property
     def is_plain(self) -> bool:
@@ -85,7 +90,7 @@ class Node:
             return False
         if self.kind == "float":
             return not numbers.has_special(numbers.doubles(self.array))
-        return all(node.is_plain for node in (*self.children, *([self.child] if self.child is not None else ())))
+        return all(node.is_plain for node in self.inside)
 
     def slice(self, start: int, stop: int) -> Node:
         """The slots from `start` up to `stop`, without copying values."""
@@ -153,10 +158,7 @@ def same(left: Node, right: Node) -> bool:
         return False
     if (left.child is None) != (right.child is None) or len(left.children) != len(right.children):
         return False
-    below = list(zip(left.children, right.children, strict=True))
-    if left.child is not None and right.child is not None:
-        below.append((left.child, right.child))
-    return all(same(a, b) for a, b in below)
+    return all(same(a, b) for a, b in zip(left.inside, right.inside, strict=True))
 
 
 def _alike(left: npt.NDArray[np.generic] | None, right: npt.NDArray[np.generic] | None) -> bool:

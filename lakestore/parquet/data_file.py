@@ -42,8 +42,6 @@ ROW_GROUP = 122_880
 _MANY = 256
 """Rows from which a thread makes pages."""
 
-"""Key of a list's element."""
-
 
 def field(name: str, kind: pa.DataType, field_id: int) -> pa.Field:
     """An Arrow field that carries a Parquet field id."""
@@ -124,8 +122,8 @@ def begun(
             column(0, 0, rows, b"")
         return written
 
-    pages = Background(made, apart=apart)
-    return Background(lambda: sealed(trimmed(pages.result(), statistics=statistics, repacked=again)), apart=False)
+    file = Background(made, apart=apart)
+    return Background(lambda: sealed(trimmed(file.result(), statistics=statistics, repacked=again)), apart=False)
 
 
 def to_buffer(table: pa.Table, *, choice: Choice | None = None, groups: Sequence[int] = ()) -> pa.Buffer:

@@ -48,8 +48,7 @@ def field_id(field: pa.Field) -> int:
 def columns(schema: pa.Schema, metadata: Mapping[bytes, bytes] | None) -> tuple[str | None, tuple[Column, ...]] | None:
     """What a data file says of its lake table: document key and columns; None: lakestore did not write it.
 
-    The key is None where it is the table's name. Ids, names and nesting stand in the file's own schema; the footer adds
-    the SQL types, the keys that differ from the names, and the columns of which the file has no value.
+    The key is None where it is the table's name.
     """
     told = read(metadata)
     if told is None:
@@ -133,10 +132,10 @@ def of_versions(given: Sequence[tuple[UUID, int]]) -> bytes:
 
 
 def of_columns(schema: pa.Schema, given: Sequence[Column], key: str | None, order: int | None, told: bytes) -> bytes:
-    """The text of a lake table\'s columns.
+    """The text of a lake table's columns.
 
     Args:
-        schema: the file\'s; those of the columns that are not in it have no value there.
+        schema: the file's; those of the columns that are not in it have no value there.
         key: the document key of the lake table; None: its name.
         order, told: see `KeyValues`.
     """

@@ -50,6 +50,6 @@ def is_intact(path: str, size: int) -> bool:
         os.close(fd)
     place = len(tail) - (size - start)
     if place < _SEALED or tail[place - _SEALED : place - 4] != SEAL:
-        # Not a file of to_buffer, or no footer where it should be: the reader will tell.
+        # Not a file of lakestore's, or no footer where it should be: the reader will tell.
         return True
     return zlib.crc32(tail[place:]) == int.from_bytes(tail[place - 4 : place], "little")
