@@ -23,6 +23,7 @@ from bench.results_file import Found
 from bench.runs import Runs
 from bench.stores import OWN, PEERS
 from bench.stores.base import Place, opened
+from bench.stores.ducklake import DuckLakeStore
 
 
 def run(*, signals: int, runs: int, cases: Sequence[str], quick: bool, peers: bool) -> Found:
@@ -39,12 +40,14 @@ def run(*, signals: int, runs: int, cases: Sequence[str], quick: bool, peers: bo
             print(f"{name} …", end=" ", file=sys.stderr, flush=True)
             CASES[name](bench)
             print(f"{time.perf_counter() - start:.0f} s", file=sys.stderr)
+        ducklake = stores.get("DuckLake")
         return Found(
             at=results_file.now(),
             commit=results_file.commit(),
             settings={"signals": signals, "runs": runs, "quick": quick, "peers": peers, "cases": list(cases)},
             machine=results_file.about(),
-            versions=results_file.versions() | ({"duckdb (DuckLake)": "1.5.5"} if "DuckLake" in stores else {}),
+            versions=results_file.versions()
+            | ({"duckdb (DuckLake)": ducklake.duckdb} if isinstance(ducklake, DuckLakeStore) else {}),
             figures=tuple(bench.figures),
             reach=tuple(bench.reach),
             skipped=skipped | bench.skipped,

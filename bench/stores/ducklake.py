@@ -21,7 +21,11 @@ _OWN = ("task_id", "strategy", "run_date")
 
 
 class DuckLakeStore:
-    """A worker that is told what to do, a line of JSON each; what it needs to read is put into a file beforehand."""
+    """A worker that is told what to do, a line of JSON each; what it needs to read is put into a file beforehand.
+
+    Attributes:
+        duckdb: the version of its DuckDB.
+    """
 
     name = "DuckLake"
     lacks: tuple[str, ...] = ("no JSON back", "no fsync of data", "no unique task_id", "writers wait for each other")
@@ -36,7 +40,7 @@ class DuckLakeStore:
         self.process = subprocess.Popen(
             [python, str(_WORKER), place.dsn, str(self.root)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
-        self._ask("ping")
+        self.duckdb: str = self._ask("version")
 
     def _ask(self, what: str, *values: Any) -> Any:
         assert self.process.stdin is not None and self.process.stdout is not None

@@ -30,8 +30,8 @@ class Worker:
         self.tables: dict[str, pa.Table] = {}
         self.made = False
 
-    def ping(self) -> str:
-        return "pong"
+    def version(self) -> str:
+        return duckdb.__version__
 
     def prepare(self, path: str) -> None:
         self.tables[path] = pa.ipc.open_file(pa.memory_map(path)).read_all()
