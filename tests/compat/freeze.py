@@ -50,7 +50,8 @@ def _fill(lake: Lake) -> None:
     lake.save(generate.typical(600, 1).text, task_id="typical")
     lake.save(_odd(), task_id="odd", strategy="a=b/策略", created_at=_AT)
     beside = [{"n": n, "x": _beside(n), "fills": [{"x": _beside(n + place)} for place in (0, 3)]} for n in range(400)]
-    lake.save({"strategy": "s", "averages": beside}, task_id="beside", created_at=_AT)
+    never = {"never": None, "nor": None}
+    lake.save({"strategy": "s", "averages": [row | never for row in beside]}, task_id="beside", created_at=_AT)
     table = pa.table(
         {
             "at": pa.array([_AT, None, _AT], pa.timestamp("us", "UTC")),

@@ -19,7 +19,9 @@ FROZEN = sorted(path.name for path in LAKES.iterdir())
 
 
 def test_the_formats_that_were_in_use_are_frozen() -> None:
-    assert {"envelope-1", "envelope-2", "record-2", "kept-1", "units-1", "units-2", "stats-1"} <= set(FROZEN)
+    assert {"levels-1", "envelope-1", "envelope-2", "record-2", "kept-1", "units-1", "units-2", "stats-1"} <= set(
+        FROZEN
+    )
 
 
 @pytest.mark.parametrize("name", FROZEN)
