@@ -31,8 +31,8 @@ Made from the help texts by `make docs`; a test keeps it so.
   ISO 8601 text in UTC, numbers keep their digits, and NaN and the infinities, which JSON lacks, are the texts
   `"NaN"`, `"Infinity"`, `"-Infinity"`. `--format csv` has a header; a missing value is empty, an empty text is `""`.
 - A table is cut to fit only on a terminal.
-- Commands and options complete with the Tab key after `eval "$(_LAKESTORE_COMPLETE=bash_source lakestore)"` in
-  `~/.bashrc` (`zsh_source` and `fish_source` for those shells).
+- Commands, options and names of files complete with the Tab key after
+  `eval "$(_LAKESTORE_COMPLETE=bash_source lakestore)"` in `~/.bashrc` (or `zsh_source`, `fish_source`).
 """
 
 SCHEMAS = {

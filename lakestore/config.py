@@ -164,7 +164,7 @@ def _checked(name: str, source: str, value: str) -> Path | str | bool | int | No
     if name in ("lake", "json_root"):
         what = "a lake" if name == "lake" else "JSON files"
         if not value or "\0" in value:
-            raise InvalidInputError(f"{source}: {value!r} is no directory for {what}; give a path")
+            raise InvalidInputError(f"{source}: {value!r} is not a directory for {what}; give a path")
         try:
             return Path(value).expanduser()
         except RuntimeError as exc:
@@ -172,7 +172,7 @@ def _checked(name: str, source: str, value: str) -> Path | str | bool | int | No
     if name == "max_document":
         bytes_ = size(value)
         if bytes_ is None:
-            raise InvalidInputError(f"{source}: {value!r} is no size; write a number of bytes, 500MB or 2GB")
+            raise InvalidInputError(f"{source}: {value!r} is not a size; write a number of bytes, 500MB or 2GB")
         return bytes_
     if name == "verify_reads":
         found = _YES_OR_NO.get(value.lower())

@@ -80,7 +80,7 @@ def archive(
     root = Path(source).resolve()
     target = Path(to).resolve()
     if not root.is_dir():
-        raise InvalidInputError(f"{source} is no folder: give the tree whose files are to be put away")
+        raise InvalidInputError(f"{source} is not a folder: give the tree whose files are to be put away")
     if target == root or target.is_relative_to(root):
         raise InvalidInputError(f"the archives must not lie in the tree itself: give a folder outside of {root}")
     tree = next((folder for folder in (root, *root.parents) if (folder / HIDDEN).is_dir()), None)

@@ -186,7 +186,9 @@ def opened(path: Path) -> Iterator[tuple[Manifest, Iterator[tuple[Packed, IO[byt
         with path.open("rb") as raw, zstd.ZstdFile(raw) as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
             first = tar.next()
             if first is None or first.name != MANIFEST or not 0 < first.size <= _LARGEST_MANIFEST:
-                raise CorruptFileError(f"{path} is no archive of lakestore: it does not begin with {MANIFEST}")
+                raise CorruptFileError(
+                    f"{path} is not an archive that lakestore made: it does not begin with {MANIFEST}"
+                )
             text = tar.extractfile(first)
             assert text is not None
             manifest = Manifest.from_bytes(text.read(), str(path))

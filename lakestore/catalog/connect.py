@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import time
 import weakref
 from collections.abc import Callable, Iterator
@@ -40,6 +41,7 @@ _IDLE_SECONDS: Final = 60.0
 _CLOSE_SECONDS: Final = 0.5
 """How long a worker that is still trying to connect is waited for."""
 _NAME: Final = "lakestore-catalog"
+_ASKED: Final = re.compile(r" Is the server running [^?]*\?")
 _DEFAULTS: Final = {
     "application_name": "lakestore",
     "connect_timeout": "10",
@@ -247,7 +249,8 @@ class Connections:
                     begun, revive = time.monotonic(), None
                     continue
                 if failed and now >= begun + patience:
-                    fact = " ".join(str(failed[0].cause).split())
+                    # libpq asks a question of its own, in a line of its own.
+                    fact = _ASKED.sub("", " ".join(str(failed[0].cause).split()))
                     raise CatalogError(
                         f"cannot reach the catalog at {self.place}: {fact}; is the server running and the DSN right?"
                     ) from failed[0].cause

@@ -9,8 +9,8 @@ from typing import Any
 import click
 
 from lakestore.cli import exits
-from lakestore.cli.options import config, format_option, lake_options, open_lake
-from lakestore.cli.output import Field, doing, print_rows, printable, say, write
+from lakestore.cli.options import complete_files, complete_folders, config, format_option, lake_options, open_lake
+from lakestore.cli.output import Field, counted, doing, print_rows, printable, say, write
 
 
 class _Group(click.Group):
@@ -32,8 +32,8 @@ def archive() -> None:
 
 
 @archive.command()
-@click.argument("source", metavar="SRC")
-@click.option("--to", metavar="DIR", required=True, help="Where the archives go.")
+@click.argument("source", metavar="SRC", shell_complete=complete_folders)
+@click.option("--to", metavar="DIR", shell_complete=complete_folders, required=True, help="Where the archives go.")
 @click.option("--dry-run", is_flag=True, help="Prove, tell what would be put away, write and remove nothing.")
 @click.option("--keep", is_flag=True, help="Leave the files in the tree.")
 @click.option(
@@ -76,14 +76,16 @@ def pack(source: str, to: str, dry_run: bool, keep: bool, task_id: str, quiet: b
                         write(printable(f"{entry.outcome.replace(' archive', ' be archived')} {entry.path}") + "\n")
     verb = "would be archived" if dry_run else "archived"
     done = counts["archived"] + counts["would archive"]
-    say(f"{done:,} files of {size:,} bytes {verb}, {counts['kept']:,} kept")
+    say(f"{counted(done, 'file')} of {size:,} bytes {verb}, {counts['kept']:,} kept")
     return exits.EXIT_CODES["error"][0] if counts["kept"] else 0
 
 
 @archive.command()
-@click.argument("source", metavar="DIR")
+@click.argument("source", metavar="DIR", shell_complete=complete_files)
 @click.argument("wanted", metavar="[WANTED]...", nargs=-1)
-@click.option("--to", metavar="TREE", help="Where the files go; by default where they came from.")
+@click.option(
+    "--to", metavar="TREE", shell_complete=complete_folders, help="Where the files go; by default where they came from."
+)
 @click.option("--overwrite", is_flag=True, help="Put them in the place of files with other bytes.")
 @click.option("-q", "--quiet", is_flag=True, help="Name only what could not be put back.")
 def restore(source: str, wanted: tuple[str, ...], to: str | None, overwrite: bool, quiet: bool) -> int:
@@ -107,7 +109,9 @@ def restore(source: str, wanted: tuple[str, ...], to: str | None, overwrite: boo
         elif not quiet:
             write(printable(f"{entry.outcome} {entry.path}") + "\n")
     bad = counts["refused"] + counts["failed"]
-    say(f"{counts['restored']:,} files restored, {counts['there']:,} were there, {bad:,} could not be put back")
+    say(
+        f"{counted(counts['restored'], 'file')} restored, {counts['there']:,} were there, {bad:,} could not be put back"
+    )
     return exits.EXIT_CODES["error"][0] if bad else 0
 
 
@@ -123,7 +127,7 @@ _FIELDS = (
 
 
 @archive.command(name="list")
-@click.argument("source", metavar="DIR")
+@click.argument("source", metavar="DIR", shell_complete=complete_files)
 @format_option
 def list_(source: str, format: str | None) -> None:
     """List the files in archives. No lake is needed.

@@ -12,7 +12,7 @@ import click
 
 from lakestore.cli import exits
 from lakestore.cli.options import config, format_option, lake_options, open_lake
-from lakestore.cli.output import Field, doing, print_rows, say, write
+from lakestore.cli.output import Field, counted, doing, print_rows, say, write
 from lakestore.config import Config
 from lakestore.errors import NotFoundError, StorageError
 
@@ -95,7 +95,8 @@ def _rebuild(settings: Config) -> int:
         *(("unstated", "", task_ids, unstated.format(profile)) for profile, task_ids in done.unstated.items()),
     ]
     print_rows(_FOUND, rows, settings.format)
-    say(f"the catalog knows {done.results} results, {done.versions} that were let go, and {done.files} files")
+    known = f"{counted(done.results, 'result')}, {done.versions:,} that were let go, and {counted(done.files, 'file')}"
+    say(f"the catalog knows {known}")
     return exits.EXIT_CODES["corrupt_file"][0] if done.damaged or done.incomplete else 0
 
 

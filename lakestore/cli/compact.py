@@ -9,7 +9,7 @@ import click
 
 from lakestore.cli import exits
 from lakestore.cli.options import as_size, config, format_option, lake_options, open_lake
-from lakestore.cli.output import Field, print_rows, say
+from lakestore.cli.output import Field, counted, megabytes, print_rows, say
 
 if TYPE_CHECKING:
     from lakestore.model import Partition
@@ -82,9 +82,9 @@ def compact(
     with open_lake(settings) as lake:
         print_rows(_FIELDS, rows(), settings.format)
     if dry_run:
-        say(f"would merge {files} files ({before / 1e6:,.1f} MB)")
+        say(f"would merge {counted(files, 'file')} ({megabytes(before)})")
     else:
-        say(f"merged {files} files ({before / 1e6:,.1f} MB) into {into} ({after / 1e6:,.1f} MB)")
+        say(f"merged {counted(files, 'file')} ({megabytes(before)}) into {into:,} ({megabytes(after)})")
     if not problems:
         return 0
     return exits.EXIT_CODES["corrupt_file" if "corrupt_file" in problems else "conflict"][0]

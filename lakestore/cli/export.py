@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from lakestore.cli import exits
-from lakestore.cli.options import config, lake_options, open_lake, tree_of
+from lakestore.cli.options import complete_folders, config, lake_options, open_lake, tree_of
 from lakestore.cli.output import printable, write
 from lakestore.cli.progress import Advance
 from lakestore.errors import LakestoreError
@@ -24,7 +24,14 @@ _DID = {
 
 
 @click.command()
-@click.option("--to", "root", metavar="ROOT", required=True, help="The tree of JSON files; made where there is none.")
+@click.option(
+    "--to",
+    "root",
+    metavar="ROOT",
+    shell_complete=complete_folders,
+    required=True,
+    help="The tree of JSON files; made where there is none.",
+)
 @click.option("--missing", is_flag=True, help="Only results for which the tree has no file; the others are not read.")
 @click.option("--replace", is_flag=True, help="Put the lake's version in the place of a file that differs.")
 @click.option("--strategy", help="Only results of this strategy.")

@@ -9,7 +9,7 @@ import click
 
 from lakestore.cli import exits
 from lakestore.cli.documents import document, named
-from lakestore.cli.options import config, format_option, lake_options
+from lakestore.cli.options import complete_files, config, format_option, lake_options
 from lakestore.cli.output import Field, complain, print_rows, write
 from lakestore.cli.profiles import profiles_of
 from lakestore.cli.tables import sql_type
@@ -36,8 +36,12 @@ _COLUMNS = (Field("table"), Field("column"), Field("unit"), Field("type"))
 
 
 @click.command()
-@click.argument("files", metavar="FILE...", nargs=-1, required=True)
-@click.option("--profile", help="How to read the documents: a name, or a TOML file; recognised by default.")
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, shell_complete=complete_files)
+@click.option(
+    "--profile",
+    shell_complete=complete_files,
+    help="How to read the documents: a name, or a TOML file; recognised by default.",
+)
 @format_option
 @lake_options
 def inspect(files: tuple[str, ...], profile: str | None, format: str | None) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from lakestore.cli.options import config, lake_options, open_lake
+from lakestore.cli.options import complete_files, config, lake_options, open_lake
 from lakestore.cli.output import say, write
 from lakestore.errors import AlreadyExistsError, InvalidInputError, StorageError
 from lakestore.files import name_new
@@ -18,7 +18,9 @@ from lakestore.files import name_new
 
 @click.command()
 @click.argument("task_id")
-@click.option("-o", "--output", metavar="FILE", help="Write to this file, whole or not at all.")
+@click.option(
+    "-o", "--output", metavar="FILE", shell_complete=complete_files, help="Write to this file, whole or not at all."
+)
 @click.option("--force", is_flag=True, help="Overwrite the file.")
 @lake_options
 def load(task_id: str, output: str | None, force: bool) -> None:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from lakestore.cli import exits
-from lakestore.cli.options import as_size, config, lake_options, open_lake, tree_of
-from lakestore.cli.output import complain, printable, say, write
+from lakestore.cli.options import as_size, complete_files, config, lake_options, open_lake, tree_of
+from lakestore.cli.output import complain, counted, printable, say, write
 from lakestore.cli.progress import Advance
 from lakestore.errors import LakestoreError
 from lakestore.process import Process
@@ -34,7 +34,7 @@ _DID = {
 
 
 @click.command()
-@click.argument("sources", metavar="SRC...", nargs=-1, required=True)
+@click.argument("sources", metavar="SRC...", nargs=-1, required=True, shell_complete=complete_files)
 @click.option("--dry-run", is_flag=True, help="Read and prove everything, tell what would happen, write nothing.")
 @click.option("--force", is_flag=True, help="Do files again that are done, and bring back what was deleted since.")
 @click.option(
@@ -45,7 +45,11 @@ _DID = {
     help="The results' ids, made of {stem}, {name}, {parent}, {member}; or {id}: the documents' own.",
 )
 @click.option("--strategy", metavar="TEMPLATE", help="The strategy of documents that name none, such as '{parent}'.")
-@click.option("--profile", help="How to read the documents: a name, or a TOML file; recognised by default.")
+@click.option(
+    "--profile",
+    shell_complete=complete_files,
+    help="How to read the documents: a name, or a TOML file; recognised by default.",
+)
 @click.option("--pattern", metavar="GLOB", help="Take only files of folders whose name fits, such as 'run-*.json'.")
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes that do the work.")
 @click.option(
@@ -64,7 +68,9 @@ _DID = {
     help="Refuse documents that take more, unpacked.",
 )
 @click.option("--fail-fast", is_flag=True, help="Stop at the first file that fails.")
-@click.option("--report", metavar="FILE", help="Write what became of each file, as JSON.")
+@click.option(
+    "--report", metavar="FILE", shell_complete=complete_files, help="Write what became of each file, as JSON."
+)
 @lake_options
 def migrate(
     sources: tuple[str, ...],
@@ -167,13 +173,14 @@ class _Terminal:
     def waiting(self, files: int) -> None:
         if not self._waits:
             self._waits = True
-            self._advance.tell(f"waiting for {files:,} files that other runs are at")
+            self._advance.tell(f"waiting for {counted(files, 'file')} that other runs are working on")
 
     def broke_off(self) -> None:
         """Say how far the run got before an error ended it."""
         if self._planned:
+            planned = counted(self._planned, "file")
             self._advance.tell(
-                f"broken off after {self._ended:,} of {self._planned:,} files; the same command goes on with the others"
+                f"broken off after {self._ended:,} of {planned}; the same command goes on with the others"
             )
 
     def stopping(self) -> None:
@@ -182,23 +189,23 @@ class _Terminal:
 
 def _tell(summary: Summary, dry_run: bool) -> None:
     total = sum(summary.outcomes.values())
-    lines = [f"{total:,} files in {summary.seconds:,.1f} s"]
+    lines = [f"{counted(total, 'file')} in {summary.seconds:,.1f} s"]
     lines += [f"{count:>9,} {_DID[outcome]}" for outcome in _DID if (count := summary.outcomes[outcome])]
     if summary.bytes_before and summary.bytes_after:
         shrunk = 100 - 100 * summary.bytes_after / summary.bytes_before
         change = f"{shrunk:.1f} % less" if shrunk >= 0 else f"{-shrunk:.1f} % more"
         verb = "would take" if dry_run else "take"
         lines.append(
-            f"{summary.results:,} results of {summary.bytes_before:,} bytes of JSON {verb} "
+            f"{counted(summary.results, 'result')} of {summary.bytes_before:,} bytes of JSON {verb} "
             f"{summary.bytes_after:,} bytes ({change})"
         )
     if summary.copies:
         lines.append(f"{summary.copies:,} of the results saved hold the same document as a result of another task id")
     if summary.mended:
-        lines.append(f"{summary.mended:,} results mended, of which the lake had missed something")
+        lines.append(f"{counted(summary.mended, 'result')} mended, of which the lake had missed something")
     write("\n".join(map(printable, lines)) + "\n")
     for reason in summary.unmended:
         complain(reason)
     if summary.interrupted or summary.stopped:
-        left = f"with {summary.left:,} files left; the same command goes on with them"
+        left = f"with {counted(summary.left, 'file')} left; the same command goes on"
         say(f"stopped {left if summary.left else 'when no file was left'}")

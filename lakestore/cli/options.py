@@ -12,6 +12,8 @@ from lakestore.config import Config, size
 from lakestore.identity import age
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from lakestore.lake import Lake
     from lakestore.storage import JsonResultStorage
 
@@ -23,6 +25,20 @@ def _remember(ctx: click.Context, param: click.Parameter, value: str | None) -> 
     given: dict[str, str] = ctx.find_root().ensure_object(dict)
     if value is not None and param.name is not None:
         given[param.name] = value
+
+
+def complete_files(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Let the shell complete names of files; for `shell_complete=`."""
+    from click.shell_completion import CompletionItem
+
+    return [CompletionItem(incomplete, type="file")]
+
+
+def complete_folders(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Let the shell complete names of folders; for `shell_complete=`."""
+    from click.shell_completion import CompletionItem
+
+    return [CompletionItem(incomplete, type="dir")]
 
 
 def lake_options(command: F) -> F:
@@ -37,6 +53,7 @@ def lake_options(command: F) -> F:
     lake = click.option(
         "--lake",
         metavar="DIRECTORY",
+        shell_complete=complete_folders,
         expose_value=False,
         callback=_remember,
         help="Root directory of the lake; 'lake' by default.  [env: LAKESTORE_LAKE]",
@@ -84,7 +101,7 @@ def as_size(ctx: click.Context, param: click.Parameter, value: str) -> int:
     """The bytes that an option's text means: `500MB`, `2GB`, a number; for `callback=`."""
     found = size(value)
     if found is None:
-        raise click.BadParameter(f"{value!r} is no size; give a number of bytes, 500MB or 2GB.", ctx, param)
+        raise click.BadParameter(f"{value!r} is not a size; give a number of bytes, 500MB or 2GB.", ctx, param)
     return found
 
 

@@ -141,6 +141,16 @@ def printable(text: str, keep: str = "") -> str:
     return "".join(c if c.isprintable() or c in keep else json.dumps(c)[1:-1] for c in text)
 
 
+def counted(number: int, one: str) -> str:
+    """So many things: `1 file`, `2 files`."""
+    return f"{number:,} {one}" if number == 1 else f"{number:,} {one}s"
+
+
+def megabytes(size: int) -> str:
+    """Bytes as MB, fewer than a tenth of one as bytes."""
+    return counted(size, "byte") if 0 < size < 50_000 else f"{size / 1e6:,.1f} MB"
+
+
 def plain(value: Any) -> str:
     """A value as a table or CSV shows it; None is the empty text."""
     if value is None:
@@ -225,15 +235,19 @@ def _print_table(fields: Sequence[Field], rows: Iterable[Sequence[Any]]) -> None
         if not widths:
             names = [_cell(field.name, terminal) for field in fields]
             columns = zip(*cells, strict=True) if cells else [()] * len(fields)
-            # A cell far longer than the others sticks out of its line instead of padding all of them.
             widths = [
-                max([cell_len(name), *(size for size in map(cell_len, column) if size <= _WIDEST)])
-                for name, column in zip(names, columns, strict=True)
+                _width(cell_len(name), list(map(cell_len, column))) for name, column in zip(names, columns, strict=True)
             ]
             head = _line(names, widths, fields)
             write((f"\x1b[1m{head}\x1b[0m" if colored(sys.stdout) else head) + "\n")
             write("  ".join("-" * width for width in widths) + "\n")
         write("".join(_line(row, widths, fields) + "\n" for row in cells))
+
+
+def _width(name: int, cells: Sequence[int]) -> int:
+    """A column's width. A cell far longer than the others sticks out of its line instead of padding all of them."""
+    most = max(_WIDEST, sorted(cells)[len(cells) // 2] * 5 // 4) if cells else _WIDEST
+    return max([name, *(size for size in cells if size <= most)])
 
 
 def _cell(value: Any, cut: bool) -> str:

@@ -7,7 +7,7 @@ import shlex
 import click
 
 from lakestore.cli.options import config, format_option, lake_options, open_lake
-from lakestore.cli.output import Field, print_rows, say
+from lakestore.cli.output import Field, print_rows, printable, say
 from lakestore.model import ResultInfo
 
 _SHORT = (
@@ -68,7 +68,7 @@ def results(
     fields = _SHORT if settings.format == "table" else _FULL
     print_rows(fields, ([_value(info, field.name) for field in fields] for info in found), settings.format)
     if len(more) > limit:
-        after = shlex.quote(found[-1].task_id)
+        after = printable(shlex.quote(found[-1].task_id))
         say(f"note: there are more than these {limit}; --limit gives more, --after {after} the next")
 
 

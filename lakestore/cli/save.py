@@ -8,8 +8,8 @@ import click
 
 from lakestore.cli import exits
 from lakestore.cli.documents import document, named
-from lakestore.cli.options import config, lake_options, open_lake
-from lakestore.cli.output import complain, doing, printable, say, write
+from lakestore.cli.options import complete_files, config, lake_options, open_lake
+from lakestore.cli.output import complain, counted, doing, printable, say, write
 from lakestore.errors import (
     AlreadyExistsError,
     ConflictError,
@@ -27,12 +27,16 @@ _OF_ONE_FILE = (InvalidInputError, NotFoundError, AlreadyExistsError, ConflictEr
 
 
 @click.command()
-@click.argument("files", metavar="FILE...", nargs=-1, required=True)
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, shell_complete=complete_files)
 @click.option("--task-id", help="The result's id; by default the document's own, else one derived from its content.")
 @click.option("--strategy", help="The strategy, where the document does not name it.")
 @click.option("--status", help="The status; by default the document's own, else 'completed'.")
 @click.option("--created-at", help="When the run was made, ISO 8601; by default the document's time, else the file's.")
-@click.option("--profile", help="How to read it: a name such as 'freqtrade', or a TOML file; recognised by default.")
+@click.option(
+    "--profile",
+    shell_complete=complete_files,
+    help="How to read it: a name such as 'freqtrade', or a TOML file; recognised by default.",
+)
 @click.option("--replace", is_flag=True, help="Put it in the place of a result with the same id and other content.")
 @click.option("-q", "--quiet", is_flag=True, help="Print the task ids alone, one a line.")
 @lake_options
@@ -90,4 +94,4 @@ def save(
 def _describe(name: str, info: ResultInfo) -> str:
     rows = sum(info.tables.values())
     sizes = f"{info.json_size:,} bytes of JSON in {info.file_size:,}"
-    return printable(f"saved {name} as {info.task_id}: {info.strategy}, {rows:,} rows, {sizes}") + "\n"
+    return printable(f"saved {name} as {info.task_id}: {info.strategy}, {counted(rows, 'row')}, {sizes}") + "\n"

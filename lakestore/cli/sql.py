@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import orjson
 
-from lakestore.cli.options import as_size, config, format_option, lake_options, open_lake
+from lakestore.cli.options import as_size, complete_files, config, format_option, lake_options, open_lake
 from lakestore.cli.output import Field, Raw, print_rows, to_json
 from lakestore.errors import InvalidInputError, NotFoundError, QueryError, StorageError
 
@@ -25,7 +25,13 @@ _NESTED = {"struct", "list", "array", "map", "union"}
 
 @click.command()
 @click.argument("query", required=False)
-@click.option("-f", "--file", metavar="FILE", help="Read the query from a file instead; '-' is standard input.")
+@click.option(
+    "-f",
+    "--file",
+    metavar="FILE",
+    shell_complete=complete_files,
+    help="Read the query from a file instead; '-' is standard input.",
+)
 @click.option(
     "-p",
     "--param",

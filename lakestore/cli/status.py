@@ -7,7 +7,7 @@ from dataclasses import fields
 import click
 
 from lakestore.cli import exits
-from lakestore.cli.options import config, format_option, lake_options, open_lake, tree_of
+from lakestore.cli.options import complete_folders, config, format_option, lake_options, open_lake, tree_of
 from lakestore.cli.output import Field, doing, print_rows
 
 _SHOWN = {
@@ -29,7 +29,12 @@ _SHOWN = {
 
 
 @click.command()
-@click.option("--json-root", metavar="DIRECTORY", help="The tree of JSON files.  [env: RESULT_STORAGE_JSON_ROOT]")
+@click.option(
+    "--json-root",
+    metavar="DIRECTORY",
+    shell_complete=complete_folders,
+    help="The tree of JSON files.  [env: RESULT_STORAGE_JSON_ROOT]",
+)
 @click.option("--pattern", metavar="PATTERN", help="Where a result lies in it: {strategy}/{task_id}.json by default.")
 @format_option
 @lake_options

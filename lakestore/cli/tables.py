@@ -8,16 +8,18 @@ import click
 
 from lakestore.cli.options import config, format_option, lake_options, open_lake
 from lakestore.cli.output import Field, print_rows
+from lakestore.errors import NotFoundError
 from lakestore.model import Column, LakeTable
 
 _FIELDS = (Field("table"), Field("column"), Field("type"), Field("key"))
 
 
 @click.command()
+@click.argument("names", metavar="[TABLE]...", nargs=-1)
 @format_option
 @lake_options
-def tables(format: str | None) -> None:
-    """List the lake tables and their columns.
+def tables(names: tuple[str, ...], format: str | None) -> None:
+    """List the lake tables and their columns: of all, or of those named.
 
     The key is the one that a column has in documents. Beside these, every lake table has the columns
     task_id, strategy and run_date.
@@ -25,12 +27,15 @@ def tables(format: str | None) -> None:
     \b
     Example:
       lakestore tables
-      lakestore tables --format csv
+      lakestore tables trades --format csv
     """
     settings = config(format)
     with open_lake(settings) as lake:
         found = lake.tables()
-    rows = (row for name in sorted(found) for row in _columns(found[name]))
+    unknown = next((name for name in names if name not in found), None)
+    if unknown is not None:
+        raise NotFoundError(f"there is no lake table {unknown!r}; there are: {', '.join(sorted(found)) or 'none'}")
+    rows = (row for name in names or sorted(found) for row in _columns(found[name]))
     print_rows(_FIELDS, rows, settings.format)
 
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 import click
 
 from lakestore.cli.options import as_age, config, format_option, lake_options, open_lake
-from lakestore.cli.output import Field, doing, print_rows, say
+from lakestore.cli.output import Field, counted, doing, megabytes, print_rows, say
 
 _FIELDS = (Field("path"), Field("bytes", number=True), Field("why"))
 
@@ -42,4 +42,5 @@ def vacuum(older_than: timedelta, dry_run: bool, format: str | None) -> None:
         done = maintenance.vacuum(lake, older_than=older_than, dry_run=dry_run)
     print_rows(_FIELDS, ((file.path, file.bytes, file.why) for file in done.files), settings.format)
     would = "would remove" if dry_run else "removed"
-    say(f"{would} {len(done.files)} files ({done.bytes / 1e6:,.1f} MB), {done.versions} versions of results")
+    files, versions = counted(len(done.files), "file"), counted(done.versions, "version")
+    say(f"{would} {files} ({megabytes(done.bytes)}), {versions} of results")

@@ -8,7 +8,7 @@ import click
 
 from lakestore.cli import exits
 from lakestore.cli.options import config, format_option, lake_options, open_lake
-from lakestore.cli.output import Field, print_rows, say
+from lakestore.cli.output import Field, megabytes, print_rows, say
 
 _FIELDS = (Field("task_id"), Field("bytes", number=True), Field("problem"))
 
@@ -47,5 +47,5 @@ def verify(task_ids: tuple[str, ...], sample: int | None, format: str | None) ->
 
     with open_lake(settings) as lake:
         print_rows(_FIELDS, problems(), settings.format)
-    say(f"{exact} exact ({size / 1e6:,.1f} MB of JSON), {wrong} not")
+    say(f"{exact:,} exact ({megabytes(size)} of JSON), {wrong:,} not")
     return exits.EXIT_CODES["corrupt_file"][0] if wrong else 0

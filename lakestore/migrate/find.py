@@ -148,7 +148,7 @@ def _of_entry(entry: os.DirEntry[str], root: str) -> Found:
     if stat.S_ISLNK(own.st_mode):
         target = os.path.realpath(entry.path)
         if not os.path.exists(target):
-            return Found(entry.path, root, seen, refused="a symbolic link to nothing")
+            return Found(entry.path, root, seen, refused="a broken symbolic link")
         if not Path(target).is_relative_to(root):
             return Found(entry.path, root, seen, refused=f"a symbolic link out of the tree, to {target}")
         return Found(entry.path, root, seen, passed=f"a symbolic link to {target}, which is in the tree itself")

@@ -86,7 +86,7 @@ def _check(option: str, template: str) -> None:
     try:
         places = _places(template)
     except ValueError as exc:
-        raise InvalidInputError(f"{option} {template!r} is no template: {exc}") from exc
+        raise InvalidInputError(f"{option} {template!r} is not a template: {exc}") from exc
     wrong = next((name for name in places if name not in _PLACES), None)
     if wrong is not None:
         known = ", ".join(f"{{{name}}}" for name in _PLACES)

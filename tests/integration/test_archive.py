@@ -330,7 +330,7 @@ def test_nothing_in_an_archive_leads_out_of_the_tree(
 def test_where_archives_cannot_go_is_refused(lake: Lake, tree: Path, tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match="must not lie in the tree"):
         archive(lake, tree, tree / "away")
-    with pytest.raises(InvalidInputError, match="no folder"):
+    with pytest.raises(InvalidInputError, match="is not a folder"):
         archive(lake, tmp_path / "gone", tmp_path / "away")
     saved(lake, tree, "sma/a.json", document(1))
     first = archive(lake, tree, tmp_path / "away")
@@ -453,6 +453,6 @@ def test_both_forms_of_the_command_do_the_same(lake: Lake, tree: Path, tmp_path:
         done = call("list", name)
         assert done.returncode == 4 and done.stdout == "" and f"{name}; give" in done.stderr
     done = call("restore", "away", "a", "-q")
-    assert done.returncode == 0 and "1 files restored" in done.stderr
+    assert done.returncode == 0 and "1 file restored" in done.stderr
     assert (tree / "sma" / "a.json").read_bytes() == document(1)
     assert call("--help").stdout.startswith("Usage: ")

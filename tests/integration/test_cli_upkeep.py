@@ -88,7 +88,7 @@ def test_sync_names_what_is_wrong_and_exits_with_0_unless_something_saved_is_los
 
 def test_rebuild_tells_what_the_catalog_knows_and_what_is_lost(call: Call, tmp_path: Path) -> None:
     code, out, err = call("catalog", "sync", "--rebuild")
-    assert code == 0 and err.startswith("the catalog knows 1 results, 2 that were let go, and 6 files")
+    assert code == 0 and err.startswith("the catalog knows 1 result, 2 that were let go, and 6 files")
     for data in tmp_path.rglob("signals/*/*/*.parquet"):
         data.unlink()
     code, out, err = call("catalog", "sync", "--rebuild", "--format", "json")
@@ -114,4 +114,4 @@ def test_compact_tells_what_it_merged(call: Call, tmp_path: Path) -> None:
 @pytest.mark.parametrize("size", ["0", "much", "-1MB"])
 def test_a_size_that_is_none_is_a_wrong_command_line(call: Call, size: str) -> None:
     code, _, err = call("compact", f"--target-size={size}")
-    assert code == 2 and "is no size" in err
+    assert code == 2 and "is not a size" in err

@@ -97,7 +97,7 @@ def test_a_document_longer_than_the_limit_is_refused_in_every_form(
 @pytest.mark.parametrize("text", ["", "much", "1TB", "-5", "1.5e9"])
 def test_a_limit_that_is_no_size_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setenv("LAKESTORE_MAX_DOCUMENT", text)
-    with pytest.raises(InvalidInputError, match=r"LAKESTORE_MAX_DOCUMENT.*is no size"):
+    with pytest.raises(InvalidInputError, match=r"LAKESTORE_MAX_DOCUMENT.*is not a size"):
         lakestore.open(tmp_path / "lake", dsn="")
 
 

@@ -71,7 +71,7 @@ def test_dual_has_a_primary_and_verifies_on_demand(environ: dict[str, str], prim
         ("RESULT_STORAGE_MODE", "both", "RESULT_STORAGE_MODE: no mode is called 'both'; there are json, dual, lake"),
         ("RESULT_STORAGE_PRIMARY", "x", "RESULT_STORAGE_PRIMARY: no primary is called 'x'; there are json, lake"),
         ("RESULT_STORAGE_VERIFY_READS", "2", "VERIFY_READS: '2' is neither yes nor no; there are 1, true, yes, on"),
-        ("RESULT_STORAGE_JSON_ROOT", "", "RESULT_STORAGE_JSON_ROOT: '' is no directory for JSON files"),
+        ("RESULT_STORAGE_JSON_ROOT", "", "RESULT_STORAGE_JSON_ROOT: '' is not a directory for JSON files"),
         ("RESULT_STORAGE_JSON_PATTERN", "x.json", r"pattern 'x.json': it needs \{task_id\} once"),
     ],
 )

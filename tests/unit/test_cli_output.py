@@ -18,7 +18,18 @@ import pytest
 
 from lakestore import errors
 from lakestore.cli import exits
-from lakestore.cli.output import Field, Raw, colored, complain, plain, print_rows, printable, to_json
+from lakestore.cli.output import (
+    Field,
+    Raw,
+    colored,
+    complain,
+    counted,
+    megabytes,
+    plain,
+    print_rows,
+    printable,
+    to_json,
+)
 from lakestore.config import Format
 
 
@@ -180,3 +191,23 @@ def test_help_loads_no_library_that_takes_long() -> None:
     code = f"import sys, lakestore.cli.app; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_a_column_of_long_cells_is_as_wide_as_they_are(capfd: pytest.CaptureFixture[str]) -> None:
+    paths = ["x" * 90, "y" * 85, "z"]
+    lines = printed(capfd, "path n", [(path, 1) for path in paths], "table").splitlines()
+    assert {len(line) for line in lines} == {93}
+    lines = printed(capfd, "path n", [(path, 1) for path in ("x" * 90, "y", "z")], "table").splitlines()
+    assert [len(line) for line in lines] == [7, 7, 93, 7, 7]
+
+
+@pytest.mark.parametrize(
+    ("size", "shown"),
+    [(0, "0.0 MB"), (1, "1 byte"), (49_999, "49,999 bytes"), (50_000, "0.1 MB"), (10**10, "10,000.0 MB")],
+)
+def test_few_bytes_are_not_rounded_away(size: int, shown: str) -> None:
+    assert megabytes(size) == shown
+
+
+def test_one_thing_is_not_called_many() -> None:
+    assert [counted(n, "file") for n in (0, 1, 2_000)] == ["0 files", "1 file", "2,000 files"]

@@ -77,7 +77,7 @@ def test_a_file_named_but_missing_is_refused(environ: dict[str, str], tmp_path: 
 @pytest.mark.parametrize(
     ("variable", "value", "message"),
     [
-        ("LAKESTORE_LAKE", "", "LAKESTORE_LAKE: '' is no directory"),
+        ("LAKESTORE_LAKE", "", "LAKESTORE_LAKE: '' is not a directory"),
         ("LAKESTORE_LAKE", "~nobody-has-this-name/lake", "no such home directory"),
         ("LAKESTORE_FORMAT", "xml", "LAKESTORE_FORMAT: no format is called 'xml'; there are table, json, csv"),
         ("LAKESTORE_FORMAT", "", "LAKESTORE_FORMAT: no format is called ''"),

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import click
 import pytest
 
+from lakestore.cli.app import cli
 from tests.command_line import RUN_A, Call
 
 
@@ -98,6 +100,22 @@ def test_help_and_version_go_to_standard_output(call: Call) -> None:
 def test_every_command_s_help_has_an_example(call: Call) -> None:
     for command in ("init", "save", "load", "results", "sql", "tables", "files", "delete", "doctor", "catalog"):
         assert "Example:\n" in call(command, "--help").out
+
+
+def test_the_shell_completes_names_of_files() -> None:
+    kinds = {"FILE": "file", "FILE...": "file", "SRC...": "file", "SRC": "dir", "DIRECTORY": "dir", "TREE": "dir"}
+    todo: list[click.Command] = [cli]
+    found = set()
+    while todo:
+        command = todo.pop()
+        todo += command.commands.values() if isinstance(command, click.Group) else ()
+        for param in command.params:
+            kind = kinds.get(param.metavar or "")
+            if kind is not None:
+                items = param.shell_complete(click.Context(command), "re")
+                assert [(item.value, item.type) for item in items] == [("re", kind)], (command.name, param.name)
+                found.add(param.metavar)
+    assert found == kinds.keys()
 
 
 @pytest.mark.parametrize("group", [(), ("archive",), ("catalog",)])

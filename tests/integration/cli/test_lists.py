@@ -67,6 +67,9 @@ def test_tables_name_columns_types_and_keys(call: Call, lake: Path) -> None:
     assert rows["trades", "pair"]["key"] == '"pair"'
     assert rows["trades", "pnl"]["type"] == "DOUBLE"
     assert rows["trades", "tags"]["type"] == "VARCHAR[]"
+    assert call("tables", "trades", "--format", "json").json() == [
+        row for (table, _), row in rows.items() if table == "trades"
+    ]
 
 
 def test_units_beside_decimals_are_no_column_of_their_own(call: Call, lake: Path, tmp_path: Path) -> None:
@@ -104,5 +107,6 @@ def test_files_in_json_say_what_they_hold(call: Call, lake: Path) -> None:
 
 
 def test_a_table_that_is_not_there_is_not_an_empty_answer(call: Call, lake: Path) -> None:
-    done = call("files", "--table", "nothing")
-    assert (done.code, done.out) == (4, "") and "nothing" in done.err
+    for command in (["files", "--table", "nothing"], ["tables", "nothing"], ["archive", "list", "nothing"]):
+        done = call(*command)
+        assert (done.code, done.out) == (4, "") and "nothing" in done.err
