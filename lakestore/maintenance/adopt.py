@@ -96,9 +96,7 @@ class Adoption:
 
         Those that were taken in by now are known.
         """
-        young = Versions()
-        for each in self._read(filter(_is_results, self._young)):
-            young.add(each.file.path, each.results)
+        young = self._recent()
         held = {version.write_id: version for found in (young, self._versions) for version in found.by_id.values()}
         known = self._parts.catalog.upkeep.known_versions(list(held))
         short = dict(self._short)
@@ -114,6 +112,14 @@ class Adoption:
             others = [*(name for names in self._by_id.values() for name in names), *self._young]
             merged = {write_id for each in self._read(others) for write_id, _ in each.versions}
             yield from (place for write_id, place in short.items() if write_id in merged)
+
+    def early(self) -> Iterator[tuple[str, str]]:
+        """Path and task id of versions in young files that the catalog does not know: a save may be at each."""
+        recent = self._recent()
+        known = self._parts.catalog.upkeep.known_versions(list(recent.by_id))
+        for write_id, version in recent.by_id.items():
+            if write_id not in known and write_id not in self._stones and self._has_own_file(version):
+                yield version.copies[0][0], version.task_id
 
     def successor(self, write_id: UUID) -> Why | None:
         """Why the last of those is dead that took each other's places after this version; None: nothing tells."""
@@ -143,6 +149,12 @@ class Adoption:
         for each in facts.read_all(self._parts.files, names, runs=lambda _: True):
             if not isinstance(each, Damaged):
                 yield each
+
+    def _recent(self) -> Versions:
+        found = Versions()
+        for each in self._read(filter(_is_results, self._young)):
+            found.add(each.file.path, each.results)
+        return found
 
     def _has_own_file(self, version: Version) -> bool:
         return any(name.endswith(f"/{version.file_id}.parquet") for name, _ in version.copies)

@@ -76,7 +76,7 @@ def sync(lake: Lake, *, dry_run: bool = False, deep: bool = False, adopt: bool =
     lost = yield from _live(parts, deep)
     yield from _tombstones(parts, stones, dry_run)
     left = yield from _unknown(parts, stones, dry_run, adopt)
-    yield from _behind(parts, settle=adopt and not dry_run, left=lost or left)
+    yield from _behind(parts, settle=adopt and not dry_run, left="--rebuild" if lost else left)
 
 
 def _live(parts: Parts, deep: bool) -> Generator[Finding, None, bool]:
@@ -123,11 +123,11 @@ def _tombstones(parts: Parts, there: Collection[UUID], dry_run: bool) -> Iterato
             yield Finding("tombstone", f"{tombstones.FOLDER}/{write_id}.json", (task_id,), f"was not written: {done}")
 
 
-def _behind(parts: Parts, *, settle: bool, left: bool) -> Iterator[Finding]:
+def _behind(parts: Parts, *, settle: bool, left: str) -> Iterator[Finding]:
     """Whether the catalog is older than its lake; once it has taken in everything, it counts as the present one.
 
     Args:
-        left: there are results that only a rebuild can take in: vacuum would delete them as leftovers.
+        left: what takes in results that this did not: vacuum would delete them as leftovers.
     """
     if not parts.stamp.is_behind():
         return
@@ -135,12 +135,12 @@ def _behind(parts: Parts, *, settle: bool, left: bool) -> Iterator[Finding]:
         parts.stamp.settle()
         done = "saves, deletes and vacuum go on"
     else:
-        done = f"saves, deletes and vacuum are refused until {'--rebuild' if left else '--adopt'}"
+        done = f"saves, deletes and vacuum are refused until {left or '--adopt'}"
     yield Finding("behind", "", (), f"the catalog was older than its lake, an old copy it seems: {done}")
 
 
-def _unknown(parts: Parts, stones: Mapping[UUID, Why], dry_run: bool, adopt: bool) -> Generator[Finding, None, bool]:
-    """What the catalog does not know; return whether some of it is only for a rebuild to take in."""
+def _unknown(parts: Parts, stones: Mapping[UUID, Why], dry_run: bool, adopt: bool) -> Generator[Finding, None, str]:
+    """What the catalog does not know; return what takes in results that are left, empty where none are."""
     written = parts.now() - LEFTOVER
     data: list[Unknown] = []
     young: list[str] = []
@@ -167,7 +167,25 @@ def _unknown(parts: Parts, stones: Mapping[UUID, Why], dry_run: bool, adopt: boo
     for name in adoption.rest():
         if name not in stranded:
             yield Finding("leftover", name, (), "the catalog does not know it; left to vacuum")
-    return unclear or bool(stranded)
+    if unclear or stranded:
+        return "--rebuild"
+    return (yield from _early(parts, adoption))
+
+
+def _early(parts: Parts, adoption: Adoption) -> Generator[Finding, None, str]:
+    """Results of the last hour that an old copy of the catalog does not know: told now, taken in later."""
+    if not parts.stamp.is_behind():
+        return ""
+    found: dict[str, list[str]] = {}
+    for path, task_id in adoption.early():
+        found.setdefault(path, []).append(task_id)
+    if not found:
+        return ""
+    then = f"{parts.now() + LEFTOVER:%Y-%m-%d %H:%M} UTC"
+    for path, task_ids in found.items():
+        what = f"saved in the last hour, and a save may be at it: --adopt takes it in from {then} on, --rebuild at once"
+        yield Finding("unsaved", path, tuple(task_ids), what)
+    return f"--adopt from {then} on, or --rebuild at once"
 
 
 def _data(adoption: Adoption, dry_run: bool, adopt: bool) -> Iterator[Finding]:
