@@ -22,14 +22,18 @@ TABLES = ("signals", "trades")
 """The record tables of `document`."""
 
 
-def document(task_id: str, version: int = 0, *, strategy: str = "sma", rows: int = 5) -> bytes:
-    """A small result as JSON; every number in it tells which result and version it belongs to."""
+def document(task_id: str, version: int = 0, *, strategy: str = "sma", rows: int = 5, day: str | None = None) -> bytes:
+    """A small result as JSON; every number in it tells which result and version it belongs to.
+
+    Args:
+        day: of `created_at`; one of two if None.
+    """
     seed = int.from_bytes(sha256(f"{task_id}/{version}".encode()).digest()[:4], "big")
     value = {
         "strategy": strategy,
         "task": task_id,
         "version": version,
-        "created_at": f"2024-05-{1 + seed % 2:02}T07:08:09Z",
+        "created_at": f"{day or f'2024-05-{1 + seed % 2:02}'}T07:08:09Z",
         "params": {"seed": seed},
         "signals": [
             {"n": n, "price": round(seed / 7 + n / 4, 2), "side": "buy" if n % 2 else None} for n in range(rows)
@@ -48,23 +52,32 @@ def check(lake: Lake, expected: Mapping[str, bytes]) -> None:
     """Assert that the lake holds exactly these documents of `document`, whoever looks."""
     infos = {info.task_id: info for info in lake.results(limit=1_000_000)}
     assert infos.keys() == expected.keys(), f"{sorted(infos)} are listed, {sorted(expected)} expected"
-    rows: dict[str, list[tuple[Any, ...]]] = {table: [] for table in TABLES}
     for task_id, text in expected.items():
         result = lake.load(task_id)
         assert result.to_json() == text, task_id
-        value = json.loads(text)
-        assert result.document == value, task_id
+        assert result.document == json.loads(text), task_id
         assert infos[task_id].sha256 == sha256(text).hexdigest()
-        for table in TABLES:
-            rows[table] += [(task_id, *record.values()) for record in value[table]]
     assert sorted(lake.sql("SELECT task_id FROM results").fetchall()) == sorted((task_id,) for task_id in expected)
     known = lake.tables()
-    for table, wanted in rows.items():
+    for table, wanted in rows(expected).items():
         if table in known:
-            found = lake.sql(f"SELECT * EXCLUDE (strategy, run_date) FROM {table} ORDER BY task_id, n").fetchall()
-            assert found == sorted(wanted, key=lambda row: row[:2]), table
+            assert lake.sql(ROWS.format(table=table)).fetchall() == wanted, table
         else:
             assert not wanted, table
+
+
+ROWS = "SELECT * EXCLUDE (strategy, run_date) FROM {table} ORDER BY task_id, n"
+"""What `rows` gives, in SQL."""
+
+
+def rows(expected: Mapping[str, bytes]) -> dict[str, list[tuple[Any, ...]]]:
+    """The rows of each record table of these documents of `document`, in order."""
+    found: dict[str, list[tuple[Any, ...]]] = {table: [] for table in TABLES}
+    for task_id, text in sorted(expected.items()):
+        value = json.loads(text)
+        for table in TABLES:
+            found[table] += [(task_id, *record.values()) for record in value[table]]
+    return found
 
 
 def check_files(root: Path, seen: set[str] | None = None) -> None:
