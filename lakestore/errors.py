@@ -6,7 +6,8 @@ Every error that leaves the package is a :class:`LakestoreError`; `kind` is a st
 
 from __future__ import annotations
 
-from typing import ClassVar
+import errno
+from typing import ClassVar, Final
 
 
 class LakestoreError(Exception):
@@ -81,3 +82,22 @@ ALL: tuple[type[LakestoreError], ...] = (
     StorageError,
     QueryError,
 )
+
+
+_NEXT: Final = {
+    errno.ENOSPC: "make room on that disk",
+    errno.EDQUOT: "make room, or ask for a larger quota",
+    errno.EROFS: "mount it writable, or work on a copy",
+    errno.EACCES: "ask its owner for permission",
+    errno.EPERM: "ask its owner for permission",
+    errno.EIO: "look at the disk and the system's log",
+    errno.EMFILE: "close files, or raise 'ulimit -n'",
+}
+"""What to do about what file systems say."""
+
+
+def reason(exc: OSError) -> str:
+    """What a file system said, and the next step where there is one."""
+    fact = exc.strerror or str(exc)
+    step = _NEXT.get(exc.errno or 0)
+    return fact if step is None else f"{fact} ({step})"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import get_args
 from uuid import UUID, uuid4
 
-from lakestore.errors import AlreadyExistsError, CatalogError, CorruptFileError, NotFoundError, StorageError
+from lakestore.errors import AlreadyExistsError, CatalogError, CorruptFileError, NotFoundError, StorageError, reason
 from lakestore.files import make_folder, name_new, sync_folder
 from lakestore.layout import PRIVATE, RESULTS
 from lakestore.model import FORMAT_VERSION, Numbers, Partition
@@ -88,7 +88,7 @@ def make(root: Path, *, partition: Partition, numbers: Numbers, exist_ok: bool) 
                 temporary.unlink()
         sync_folder(folder)
     except OSError as exc:
-        raise StorageError(f"cannot make a lake in {root}: {exc.strerror or exc}") from exc
+        raise StorageError(f"cannot make a lake in {root}: {reason(exc)}") from exc
     found = find(root)
     if found is None:
         raise NotFoundError(f"the lake in {root} was removed while it was made; try again")

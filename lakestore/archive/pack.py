@@ -24,7 +24,7 @@ from lakestore.archive.tarball import (
     remove_leftovers,
 )
 from lakestore.catalog.ledger import Known
-from lakestore.errors import ConflictError, InvalidInputError, StorageError
+from lakestore.errors import ConflictError, InvalidInputError, StorageError, reason
 from lakestore.files import make_folder, sync_folder
 from lakestore.lake import Lake
 from lakestore.migrate import Found, Options, Reader, find, form_of
@@ -128,7 +128,7 @@ class _Run:
             try:
                 yield from self._pack(strategy, month, those)
             except OSError as exc:
-                what = f"cannot put away {strategy!r}, {month}: {exc.strerror or exc}"
+                what = f"cannot put away {strategy!r}, {month}, in {self.target}: {reason(exc)}"
                 raise StorageError(f"{what}; no file was removed that is in no archive") from exc
 
     def _group(self, found: Found, known: Known | None) -> tuple[str, str]:
@@ -220,7 +220,7 @@ class _Run:
         except FileNotFoundError:
             pass
         except OSError as exc:
-            return ArchiveEntry(found.path, "kept", f"it cannot be removed: {exc.strerror or exc}", str(archive))
+            return ArchiveEntry(found.path, "kept", f"it cannot be removed: {reason(exc)}", str(archive))
         return ArchiveEntry(found.path, "archived", None, str(archive), stat.st_size)
 
 
@@ -269,7 +269,7 @@ def _make_folder(folder: Path) -> None:
     try:
         make_folder(folder)
     except OSError as exc:
-        raise StorageError(f"cannot make {folder}: {exc.strerror or exc}") from exc
+        raise StorageError(f"cannot make {folder}: {reason(exc)}") from exc
 
 
 @contextlib.contextmanager
@@ -278,7 +278,7 @@ def _locked(target: Path) -> Iterator[None]:
     try:
         fd = os.open(target / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     except OSError as exc:
-        raise StorageError(f"cannot write to {target}: {exc.strerror or exc}") from exc
+        raise StorageError(f"cannot write to {target}: {reason(exc)}") from exc
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as exc:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Literal
 
 from lakestore.archive.tarball import Manifest, Packed, archives_at, manifest_of, opened
-from lakestore.errors import CorruptFileError, NotFoundError, StorageError
+from lakestore.errors import CorruptFileError, NotFoundError, StorageError, reason
 from lakestore.files import make_folder, name_new, sync_folder
 
 _BLOCK = 1 << 20
@@ -142,7 +142,7 @@ def _put(packed: Packed, stream: IO[bytes], target: Path, archive: Path, overwri
     except FileExistsError:
         return said("refused", "a file was put there meanwhile")
     except OSError as exc:
-        raise StorageError(f"cannot write {target}: {exc.strerror or exc}") from exc
+        raise StorageError(f"cannot write {target}: {reason(exc)}") from exc
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()

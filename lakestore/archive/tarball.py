@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from lakestore.compression import zstd
-from lakestore.errors import CorruptFileError, NotFoundError, StorageError
+from lakestore.errors import CorruptFileError, NotFoundError, StorageError, reason
 from lakestore.files import name_new, sync_folder
 
 FORMAT: Final = 1
@@ -196,7 +196,7 @@ def opened(path: Path) -> Iterator[tuple[Manifest, Iterator[tuple[Packed, IO[byt
     except (tarfile.TarError, zstd.ZstdError, EOFError) as exc:
         raise CorruptFileError(f"archive {path} is damaged: {exc}; take another copy of it") from exc
     except OSError as exc:
-        raise StorageError(f"cannot read archive {path}: {exc.strerror or exc}") from exc
+        raise StorageError(f"cannot read archive {path}: {reason(exc)}") from exc
 
 
 def _files(tar: tarfile.TarFile, manifest: Manifest, path: Path) -> Iterator[tuple[Packed, IO[bytes]]]:

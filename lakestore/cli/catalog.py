@@ -14,7 +14,7 @@ from lakestore.cli import exits
 from lakestore.cli.options import config, format_option, lake_options, open_lake
 from lakestore.cli.output import Field, counted, doing, print_rows, say, write
 from lakestore.config import Config
-from lakestore.errors import NotFoundError, StorageError
+from lakestore.errors import NotFoundError, StorageError, reason
 
 
 @click.group()
@@ -162,6 +162,6 @@ def psql(args: tuple[str, ...]) -> int:
         try:
             return subprocess.call([program, "--dbname", conninfo.make_conninfo("", **target), *args], env=environment)
         except OSError as exc:
-            raise StorageError(f"cannot run {program}: {exc.strerror or exc}") from exc
+            raise StorageError(f"cannot run {program}: {reason(exc)}") from exc
         finally:
             signal.signal(signal.SIGINT, before)

@@ -12,7 +12,7 @@ import click
 
 from lakestore.cli.options import complete_files, config, lake_options, open_lake
 from lakestore.cli.output import say, write
-from lakestore.errors import AlreadyExistsError, InvalidInputError, StorageError
+from lakestore.errors import AlreadyExistsError, InvalidInputError, StorageError, reason
 from lakestore.files import name_new
 
 
@@ -67,7 +67,7 @@ def _write_file(path: Path, data: bytes, *, force: bool) -> None:
     except FileExistsError as exc:
         raise AlreadyExistsError(f"{path} is there already; --force overwrites it") from exc
     except OSError as exc:
-        raise StorageError(f"cannot write {path}: {exc.strerror or exc}") from exc
+        raise StorageError(f"cannot write {path}: {reason(exc)}") from exc
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)

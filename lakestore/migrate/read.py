@@ -17,7 +17,7 @@ from typing import IO, Any, Final
 from lakestore.catalog.ledger import Seen
 from lakestore.codec import text
 from lakestore.compression import DAMAGED, read_at_most, unpacked
-from lakestore.errors import InvalidInputError, StorageError
+from lakestore.errors import InvalidInputError, StorageError, reason
 from lakestore.migrate.find import Found, form_of, seen_of
 from lakestore.storage.tree import SETTLED_NS
 
@@ -78,7 +78,7 @@ class Reader:
         except MemoryError:
             self.problem = "it does not fit into memory; lower --max-size to refuse such files early"
         except OSError as exc:
-            self.problem = f"it cannot be read: {exc.strerror or exc}"
+            self.problem = f"it cannot be read: {reason(exc)}"
 
     def digest(self) -> bytes | None:
         """The hash of the file's bytes alone; None where it cannot be read, and `problem` says why."""
@@ -90,7 +90,7 @@ class Reader:
         except (InvalidInputError, StorageError) as exc:
             self.problem = str(exc)
         except OSError as exc:
-            self.problem = f"it cannot be read: {exc.strerror or exc}"
+            self.problem = f"it cannot be read: {reason(exc)}"
         return self.sha256
 
     def _open(self) -> IO[bytes]:

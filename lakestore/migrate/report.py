@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-from lakestore.errors import StorageError
+from lakestore.errors import StorageError, reason
 from lakestore.migrate.options import Entry
 
 
@@ -28,7 +28,7 @@ class Report:
         try:
             self._stream: IO[str] = self._temporary.open("w", encoding="ascii")
         except OSError as exc:
-            raise StorageError(f"cannot write the report {path}: {exc.strerror or exc}") from exc
+            raise StorageError(f"cannot write the report {path}: {reason(exc)}") from exc
 
     def add(self, entry: Entry) -> None:
         """Write one entry."""

@@ -31,7 +31,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from lakestore.errors import CorruptFileError, InvalidInputError, StorageError
+from lakestore.errors import CorruptFileError, InvalidInputError, StorageError, reason
 from lakestore.files import Files
 from lakestore.layout import PRIVATE
 
@@ -218,7 +218,7 @@ class Journal:
         except (FileNotFoundError, NotADirectoryError):
             return []
         except OSError as exc:
-            raise StorageError(f"cannot read the journal in {folder}: {exc.strerror or exc}") from exc
+            raise StorageError(f"cannot read the journal in {folder}: {reason(exc)}") from exc
 
     def _read(self, side: Side, name: str) -> JournalEntry | None:
         files, home = self._homes[side]
@@ -228,7 +228,7 @@ class Journal:
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as exc:
-            raise StorageError(f"cannot read the journal's {path}: {exc.strerror or exc}") from exc
+            raise StorageError(f"cannot read the journal's {path}: {reason(exc)}") from exc
         try:
             return _entry(json.loads(text), side)
         except (ValueError, KeyError, TypeError) as exc:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from lakestore.errors import StorageError
+from lakestore.errors import StorageError, reason
 from lakestore.layout import PRIVATE
 from lakestore.storage.names import Pattern
 
@@ -96,7 +96,7 @@ class Tree:
         except OSError as exc:
             if exc.errno == errno.ENAMETOOLONG:
                 return None
-            raise StorageError(f"cannot read {self.root / path}: {exc.strerror or exc}") from exc
+            raise StorageError(f"cannot read {self.root / path}: {reason(exc)}") from exc
         return _seen(path, task_id, found) if stat.S_ISREG(found.st_mode) else None
 
     def read(self, path: str) -> bytes | None:
@@ -112,7 +112,7 @@ class Tree:
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as exc:
-            raise StorageError(f"cannot read {self.root / path}: {exc.strerror or exc}") from exc
+            raise StorageError(f"cannot read {self.root / path}: {reason(exc)}") from exc
 
     def _walk(self) -> Iterator[str]:
         """Every folder, as what stands before a name in it; only those that changed are read."""
@@ -134,7 +134,7 @@ class Tree:
             self._folders.pop(folder, None)
             return None
         except OSError as exc:
-            raise StorageError(f"cannot read {self.root / folder}: {exc.strerror or exc}") from exc
+            raise StorageError(f"cannot read {self.root / folder}: {reason(exc)}") from exc
         kept = self._folders.get(folder)
         if kept is not None and kept[0] == changed:
             return kept[1]
@@ -153,7 +153,7 @@ class Tree:
         except (FileNotFoundError, NotADirectoryError):
             return []
         except OSError as exc:
-            raise StorageError(f"cannot read {self.root / folder}: {exc.strerror or exc}") from exc
+            raise StorageError(f"cannot read {self.root / folder}: {reason(exc)}") from exc
 
 
 def _seen(path: str, task_id: str, found: os.stat_result) -> TreeFile:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 import lakestore
-from lakestore import Lake, home
-from lakestore.maintenance import rebuild
+from lakestore import Item, Lake, home
+from lakestore.maintenance import compact, rebuild, restore, sync, vacuum, verify
+from tests.lake_state import unknown_files
 
 NOBODY = 65534
 
@@ -103,3 +106,39 @@ def test_a_catalog_is_not_thrown_away_for_files_that_are_closed(
     with lakestore.open(place, dsn=dsn, create=False) as lake:
         assert lake.exists("theirs") and lake.exists("ours")
     assert rebuild(place, dsn=dsn).results == 2
+
+
+def test_a_lake_that_may_only_be_read_is_read_and_each_write_says_where_and_what_to_do(place: Path, dsn: str) -> None:
+    with lakestore.open(place, dsn=dsn) as lake:
+        fill(lake)
+        for task_id in ("gone", "more"):
+            lake.save({"strategy": "ours", "trades": [{"n": 2}]}, task_id=task_id, created_at="2026-01-31")
+        lake.delete("gone")
+        new = {"strategy": "new", "trades": [{"n": 3}]}
+        for path in (place, *place.rglob("*")):
+            path.chmod(0o555 if path.is_dir() else 0o444)
+        before = {info.task_id: info for info in lake.results()}
+        writes: list[Callable[[], object]] = [
+            lambda: lake.save(new),
+            lambda: lake.save(new, task_id="ours", replace=True),
+            lambda: lake.save_many([Item(document=new)]),
+            lambda: restore(lake, "gone"),
+            lambda: list(compact(lake, partition="month")),
+            lambda: list(compact(lake)),
+            lambda: vacuum(lake, older_than=timedelta()),
+        ]
+        with as_nobody():
+            assert lake.load("ours").document == {"strategy": "ours", "trades": [{"n": 1}]}
+            assert lake.sql("SELECT sum(n) FROM trades").fetchall() == [(4,)]
+            assert lake.sql("SELECT sum(n) FROM trades", untrusted=True).fetchall() == [(4,)]
+            assert lake.connect().sql("SELECT sum(n) FROM trades").fetchall() == [(4,)]
+            assert [each.problem for each in verify(lake)] == [None] * 3 and list(sync(lake, deep=True)) == []
+            for write in writes:
+                with pytest.raises(lakestore.StorageError) as caught:
+                    write()
+                assert re.search(rf"cannot \w+ .*{place}/\S*: Permission denied", str(caught.value))
+        assert {info.task_id: info for info in lake.results()} == before
+        assert unknown_files(lake) == set()
+        for path in (place, *place.rglob("*")):
+            path.chmod(0o755 if path.is_dir() else 0o644)
+        assert list(sync(lake, deep=True)) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import json
 import os
@@ -121,7 +122,7 @@ class EmbeddedServer:
                     self._users = self._hold(deadline, timeout)
                 self._join(deadline, timeout)
             except OSError as exc:
-                raise StorageError(f"cannot open the embedded catalog {self._paths.directory}: {exc}") from exc
+                raise _refused(self._paths.directory, exc) from exc
 
     def revived(self) -> str:
         """Return libpq's conninfo once the server accepts connections, started again if it had died.
@@ -346,8 +347,18 @@ def _open_directory(directory: Path) -> str:
         if found.st_uid == own and found.st_mode & 0o077:
             os.chmod(path, 0o700)
     except OSError as exc:
-        raise StorageError(f"cannot open the embedded catalog {path}: {exc}") from exc
+        raise _refused(path, exc) from exc
     return path
+
+
+def _refused(directory: str, exc: OSError) -> StorageError:
+    text = f"cannot open the embedded catalog {directory}: {exc}"
+    if exc.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        text += (
+            "; a server has to write there: copy the lake, or let 'lakestore catalog sync --rebuild' make its catalog "
+            "anew in an empty PostgreSQL database given by LAKESTORE_DSN (the lake itself is only read then)"
+        )
+    return StorageError(text)
 
 
 def _binaries() -> Path:

@@ -43,7 +43,7 @@ def test_full_disk_is_a_storage_error(empty: Path) -> None:
         with EmbeddedServer.attach(empty) as server:
             assert server.alive()
         subprocess.run(["mount", "-o", "remount,ro", str(empty)], check=True)
-        with pytest.raises(StorageError, match="Read-only"):
+        with pytest.raises(StorageError, match=r"Read-only file system.*copy the lake, or let .*sync --rebuild"):
             EmbeddedServer.attach(empty)
     finally:
         subprocess.run(["umount", str(empty)], check=True)
