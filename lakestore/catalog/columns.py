@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -13,6 +12,7 @@ from lakestore.catalog.failures import NOBODYS, is_storable
 from lakestore.catalog.sql import queries
 from lakestore.errors import CatalogError, InvalidInputError, NotFoundError
 from lakestore.layout import CATALOG_NAME, FROM_CATALOG
+from lakestore.locks import Lock
 from lakestore.model import OWN_COLUMNS, Column, LakeTable, NewColumn, SqlType
 
 MAX_TABLE_NAME: Final = 64
@@ -22,7 +22,7 @@ class KnownTables:
     """The lake tables as they were last read, kept while the catalog's counter of changes stands still."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._kept: tuple[int, dict[str, LakeTable]] | None = None
 
     def tables(self, conn: Connection, counter: int) -> dict[str, LakeTable]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 
 import pyarrow as pa
+
+from lakestore.locks import Lock
 
 
 class LazyTable:
@@ -19,7 +20,7 @@ class LazyTable:
     def __init__(self, schema: pa.Schema, nbytes: int, make: Callable[[], pa.Table]) -> None:
         self.schema = schema
         self.nbytes = nbytes
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._make: Callable[[], pa.Table] | None = make
         self._made: pa.Table | None = None
 

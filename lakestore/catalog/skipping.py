@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -15,6 +14,7 @@ from lakestore.catalog.bounds import Interval
 from lakestore.catalog.connect import Connection
 from lakestore.catalog.sql import queries
 from lakestore.codec.statistics import stats
+from lakestore.locks import Lock
 from lakestore.model import LakeTable
 
 _FEW: Final = 16
@@ -61,7 +61,7 @@ class Intervals:
     """What numbers there are in the data files of a lake, kept as files never change; safe for threads."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._kept: dict[str, tuple[list[_Block], frozenset[str]]] = {}
         """By table: what is known, and of which files."""
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from dataclasses import replace
 from typing import Final
 
 from lakestore.catalog.snapshot import Snapshot, Wanted
+from lakestore.locks import Lock
 
 _MOST: Final = 8
 _BYTES: Final = 32 << 20
@@ -20,7 +20,7 @@ class SnapshotCache:
     """The last snapshots, each with the catalog's version that it is of; safe for threads."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._kept: deque[tuple[Wanted, str, Snapshot]] = deque(maxlen=_MOST)
 
     def find(self, wanted: Wanted) -> tuple[str, Snapshot] | None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import tempfile
-import threading
 import weakref
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -19,6 +18,7 @@ from uuid import uuid4
 import duckdb
 
 from lakestore.errors import QueryError
+from lakestore.locks import Lock
 from lakestore.query.sqltypes import identifier
 
 _QUIET: Final = "SET enable_progress_bar = false"
@@ -75,7 +75,7 @@ class Instance:
     """One DuckDB for the trusted statements of a process, in databases that nobody changes; safe for threads."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._base: duckdb.DuckDBPyConnection | None = None
         self._inherited: duckdb.DuckDBPyConnection | None = None
         self._pid = 0

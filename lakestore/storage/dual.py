@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import heapq
 import logging
-import threading
 import time as clock
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace as replace_fields
@@ -24,6 +23,7 @@ from lakestore.errors import (
     StorageError,
 )
 from lakestore.identity import moment
+from lakestore.locks import Lock
 from lakestore.model import ResultInfo
 from lakestore.source import source_of
 from lakestore.storage.compare import Difference, difference
@@ -100,7 +100,7 @@ class DualResultStorage:
         self._on_difference = on_difference
         self._now = now or (lambda: datetime.now(UTC))
         self._warned: set[str] = set()
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._away_until = 0.0
         self._first, self._second = CALLED[self._side], CALLED[OTHER[self._side]]
         self._cause: CatalogError | StorageError = CatalogError(f"the {self._second} was not tried yet")

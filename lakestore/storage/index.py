@@ -14,13 +14,13 @@ import json
 import logging
 import os
 import sqlite3
-import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from lakestore.locks import Lock
 from lakestore.storage.tree import TreeFile
 
 _log = logging.getLogger("lakestore")
@@ -77,7 +77,7 @@ class Index:
         """
         self._path = folder / "index.sqlite"
         self._rules = hashlib.sha256(f"{_VERSION} {rules}".encode()).hexdigest()[:16]
-        self._lock = threading.RLock()
+        self._lock = Lock()
         self._rows: dict[str, tuple[tuple[int, ...], bool, Facts]] = {}
         self._opened: tuple[int, sqlite3.Connection] | None = None
         # Connections of a parent process, kept unused: closing them would let go of the parent's locks.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import threading
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
@@ -15,6 +14,7 @@ from lakestore import layout
 from lakestore.errors import CatalogError, NotFoundError
 from lakestore.identity import moment
 from lakestore.lake import Lake
+from lakestore.locks import Lock
 from lakestore.model import ResultInfo
 from lakestore.saving import Item
 from lakestore.storage.journal import Action, Journal
@@ -47,7 +47,7 @@ class LakeResultStorage:
         self.root = root
         self._lake = lake
         self._open = opened
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._strategy = strategy
         self._journal = journal
 

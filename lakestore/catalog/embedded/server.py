@@ -10,7 +10,6 @@ import select
 import socket
 import subprocess
 import sys
-import threading
 import time
 from io import FileIO
 from pathlib import Path
@@ -26,6 +25,7 @@ from lakestore.catalog.embedded.cluster import DATABASE, ROLE, is_private
 from lakestore.catalog.embedded.process import user_name
 from lakestore.catalog.embedded.state import Machine, Paths, State, open_private, read_state, try_lock
 from lakestore.errors import CatalogError, LakestoreError, StorageError
+from lakestore.locks import Lock
 
 _POLL = 0.005
 _STARTS = 6
@@ -79,7 +79,7 @@ class EmbeddedServer:
         """Prepare a hold; use `attach`."""
         self._paths = Paths(_open_directory(directory))
         self._pid = os.getpid()
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._users: FileIO | None = None
         self._socket = ""
         self.conninfo = ""
