@@ -384,7 +384,7 @@ class Lake:
             CommitUnknownError: the connection was lost at the commit: look the result up.
         """
         catalog = self._open_catalog()
-        self._stamp.refuse_if_behind()
+        self._stamp.press_if_writable()
         write_id = catalog.delete(task_id)
         if write_id is None:
             raise _missing(task_id)

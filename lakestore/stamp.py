@@ -7,6 +7,7 @@ vacuum would take that for leftovers, and field ids that stand in files would be
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 from collections.abc import Callable
@@ -95,8 +96,8 @@ class Stamp:
             raise self._old()
         self._write(*found)
 
-    def refuse_if_behind(self) -> None:
-        """Writes nothing, so that it also serves on a full disk.
+    def press_if_writable(self) -> None:
+        """As `press`, for what also has to work on a full disk.
 
         Raises:
             CatalogError: the catalog is older than its lake, or cannot be reached.
@@ -104,6 +105,10 @@ class Stamp:
         """
         if self.is_behind():
             raise self._old()
+        self._seen = read(self._files)
+        if not self._is_fresh():
+            with contextlib.suppress(StorageError):
+                self.press(anew=True)
 
     def warn(self) -> None:
         """Log it where the catalog is older than its lake: reads go on, and see nothing of what was done since."""

@@ -7,6 +7,8 @@ tombstone goes last, once no row of the version lies in the lake.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,7 +16,7 @@ from typing import Final, Literal
 from uuid import UUID
 
 from lakestore import parquet, record, tombstones
-from lakestore.errors import CorruptFileError, InvalidInputError
+from lakestore.errors import CorruptFileError, InvalidInputError, StorageError
 from lakestore.lake import Lake, Parts
 from lakestore.maintenance import schema_file
 from lakestore.maintenance.unknown import LEFTOVER, Unknown, pages, table_folders, unknown
@@ -67,16 +69,30 @@ def vacuum(lake: Lake, *, older_than: timedelta = GRACE, dry_run: bool = False) 
     parts = lake.parts()
     before = parts.catalog.upkeep.clock() - older_than
     written = parts.now() - max(older_than, LEFTOVER)
-    if not dry_run:
-        # An old copy of the catalog would let go what was saved since.
-        parts.stamp.press(anew=True)
-        schema_file.keep(parts)
-    versions = _forget_versions(parts, before, dry_run)
+    with _on_a_full_disk():
+        if not dry_run:
+            # An old copy of the catalog would let go what was saved since.
+            parts.stamp.press(anew=True)
+            schema_file.keep(parts)
+        versions = _forget_versions(parts, before, dry_run)
     files = [*_remove_let_go(parts, before, dry_run), *_remove_leftovers(parts, written, dry_run)]
     if dry_run:
         return Vacuumed(tuple(files), versions, 0, 0)
     folders = sum(len(parts.files.remove_empty_folders(name)) for name in table_folders(parts.files))
     return Vacuumed(tuple(files), versions, folders, _remove_tombstones(parts))
+
+
+@contextlib.contextmanager
+def _on_a_full_disk() -> Iterator[None]:
+    """Say of what is written before anything is deleted that little room is enough for it."""
+    try:
+        yield
+    except StorageError as exc:
+        if not isinstance(cause := exc.__cause__, OSError) or cause.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise StorageError(
+            f"{exc}. Vacuum writes some kB of its own before it deletes: make room for these, and it makes the rest"
+        ) from exc
 
 
 def _forget_versions(parts: Parts, before: datetime, dry_run: bool) -> int:

@@ -14,7 +14,7 @@ import pytest
 
 import lakestore
 from lakestore import Item, Lake, stamp, tombstones
-from lakestore.errors import CatalogError, CorruptFileError
+from lakestore.errors import CatalogError, CorruptFileError, StorageError
 from lakestore.maintenance import Finding, compact, rebuild, restore, sync, vacuum
 from tests.answers import answers
 
@@ -40,6 +40,10 @@ def kinds(found: Iterator[Finding]) -> list[tuple[str, tuple[str, ...]]]:
 def one(lake: Lake, pattern: str) -> Path:
     (path,) = lake.root.glob(pattern)
     return path
+
+
+def refuse(*_: object, **__: object) -> None:
+    raise StorageError("No space left on device")
 
 
 @pytest.fixture
@@ -199,6 +203,30 @@ def test_an_old_copy_counts_as_one_until_what_was_saved_in_the_last_hour_is_take
         assert answers(again) == before
         vacuum(again, older_than=ZERO)
         assert answers(again) == before
+
+
+def test_deletes_alone_tell_an_old_copy_too(
+    lake: Lake, dump: tuple[Callable[[], None], Callable[[], None]], dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    back_up, bring_back = dump
+    for task_id in ("a", "b"):
+        lake.save(run(1), task_id=task_id)
+    back_up()
+    with monkeypatch.context() as patch:
+        patch.setattr(stamp, "FRESH", ZERO)
+        lake.delete("a")
+    with monkeypatch.context() as patch:
+        # A delete also works on a full disk.
+        patch.setattr(stamp, "FRESH", ZERO)
+        patch.setattr(lake.parts().files, "put", refuse)
+        lake.delete("b")
+    bring_back()
+    with lakestore.open(lake.root, dsn=dsn) as again:
+        with pytest.raises(CatalogError, match="older than its lake"):
+            again.save(run(2), task_id="a", replace=True)
+        assert kinds(sync(again, adopt=True)) == [("behind", ()), ("outdated", ("a",)), ("outdated", ("b",))]
+        again.save(run(1), task_id="a")
+    assert rebuild(lake.root, dsn=dsn).results == 1
 
 
 def test_adopt_follows_the_tombstones_of_what_was_deleted_and_replaced_since(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Callable
@@ -267,3 +268,26 @@ def test_two_vacuums_at_once_do_the_work_once(lake: Lake, monkeypatch: pytest.Mo
     monkeypatch.setattr(upkeep, "forget_files", both)
     outer = vacuum(lake, older_than=NOW)
     assert len(inner[0].files) == 2 and on_disk(lake) == set() and len(outer.files) in (0, 2)
+
+
+@pytest.mark.parametrize("what", ["stamp.json", "tombstones"])
+def test_on_a_full_disk_vacuum_says_that_little_room_is_enough(
+    lake: Lake, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake.save(run(1), task_id="a")
+    lake.delete("a")
+    before = on_disk(lake)
+    create = Files._create
+
+    def full(files: Files, name: str, *args: Any) -> None:
+        if what in name:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        create(files, name, *args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Files, "_create", full)
+        with pytest.raises(StorageError, match=rf"{what}.*No space left on device.*make room for these"):
+            vacuum(lake, older_than=NOW)
+    assert on_disk(lake) == before
+    vacuum(lake, older_than=NOW)
+    assert on_disk(lake) == set()

@@ -132,6 +132,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(task_id=task_ids)
     def delete(self, task_id: str) -> None:
+        self._wait()
         if task_id in self.live:
             self.lake.delete(task_id)
             self._done(task_id, None)
@@ -248,7 +249,7 @@ class Machine(RuleBasedStateMachine):
         self.lake = self._open()
 
     @precondition(lambda self: self.backup is not None)
-    @rule(first=st.sampled_from((None, "vacuum", "compact")), are_old=st.booleans())
+    @rule(first=st.sampled_from((None, "vacuum", "compact", "save", "delete")), are_old=st.booleans())
     def bring_back(self, first: str | None, are_old: bool) -> None:
         """The old copy again, beside files that are an hour old or were just written, and what its owner is told to do.
 
@@ -268,6 +269,10 @@ class Machine(RuleBasedStateMachine):
             self._tried(lambda: vacuum(self.lake, older_than=timedelta()))
         elif first == "compact":
             self._tried(lambda: list(compact(self.lake)))
+        elif first == "save" and self._tried(lambda: self.lake.save(document("new"), task_id="new", replace=True)):
+            self._done("new", document("new"))
+        elif first == "delete" and "a" in self.live and self._tried(lambda: self.lake.delete("a")):
+            self._done("a", None)
         found = list(sync(self.lake, adopt=True))
         if not self._is_mended(found) and not are_old:
             backdate(self.lake)
@@ -349,10 +354,14 @@ class Machine(RuleBasedStateMachine):
         return datetime.now(UTC) + self.passed
 
     def _document(self, task_id: str, text: Text) -> bytes:
-        """A document that is saved now, a while after what came before: longer than a stamp is fresh."""
-        self.passed += timedelta(seconds=90)
+        """A document that is saved now."""
+        self._wait()
         version, strategy, count, day = text
         return document(task_id, version, strategy=strategy, rows=count, day=day)
+
+    def _wait(self) -> None:
+        """Let a while pass that is longer than a stamp is fresh."""
+        self.passed += timedelta(seconds=90)
 
     def _done(self, task_id: str, text: bytes | None) -> None:
         """Let the model follow a change that succeeded."""
@@ -376,12 +385,13 @@ class Machine(RuleBasedStateMachine):
         place = sizes.index(self.partition) + 1
         return sizes[place] if place < len(sizes) else None
 
-    def _tried(self, work: Callable[[], Any]) -> None:
-        """Do what an old copy of the catalog may make impossible."""
+    def _tried(self, work: Callable[[], Any]) -> bool:
+        """Do what an old copy of the catalog may make impossible; return whether it was done."""
         try:
             work()
         except (CatalogError, CorruptFileError):
-            pass
+            return False
+        return True
 
     def _is_mended(self, found: list[Finding]) -> bool:
         """Whether `sync --adopt` made the catalog what it was, by what it told."""
