@@ -5,7 +5,9 @@
 
 -- name: session
 -- Times come as UTC, and a snapshot of many results is not worth compiling. Which session answers tells of a pooler.
+-- What a server or role may be set to for older programs would change what statements and arrays mean.
 SET TimeZone TO 'UTC'; SET DateStyle TO 'ISO'; SET jit TO off; SET default_transaction_isolation TO 'read committed';
+SET standard_conforming_strings TO on; SET array_nulls TO on; SET transform_null_equals TO off;
 SELECT pg_backend_pid()
 
 -- name: begin

@@ -18,14 +18,16 @@ _LOST = ("08", "57P01", "57P02", "57P03", "57P05")
 # Data exceptions and program limits: what was given does not fit.
 _INPUT = ("22", "54")
 _HINTS = {
-    "25006": "the server accepts no writes (read-only, or a standby): use the primary",
+    "25006": "the server accepts no writes (read-only, a standby, or default_transaction_read_only): use the primary",
+    "25P03": "the server ended a transaction as idle: raise idle_in_transaction_session_timeout for this role",
+    "25P04": "the server ended a transaction as too long: raise transaction_timeout for this role",
     "42501": "the role lacks a privilege: ask the owner of the database for it",
     "42P01": "a table of the catalog is missing: restore the database or rebuild the catalog",
     "42703": "a column of the catalog is missing: restore the database or rebuild the catalog",
     "53100": "the server's disk is full: make room",
     "53300": "the server has no connection left: close some or raise max_connections",
     "55P03": "a lock was not to be had in time: try again",
-    "57014": "the statement was cancelled or took too long: try again",
+    "57014": "the statement was cancelled or took too long: try again, or raise statement_timeout for this role",
 }
 
 
