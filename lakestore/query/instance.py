@@ -17,6 +17,7 @@ from uuid import uuid4
 
 import duckdb
 
+from lakestore.catalog.embedded.cluster import is_private
 from lakestore.errors import QueryError
 from lakestore.locks import Lock
 from lakestore.query.sqltypes import identifier
@@ -25,7 +26,7 @@ _QUIET: Final = "SET enable_progress_bar = false"
 
 
 def start(config: Mapping[str, Any]) -> duckdb.DuckDBPyConnection:
-    """An in-memory DuckDB in UTC that downloads no extension and spills into the system's temporary directory.
+    """An in-memory DuckDB in UTC that downloads no extension and spills where only this user can look.
 
     Args:
         config: DuckDB settings, which win over these.
@@ -33,9 +34,7 @@ def start(config: Mapping[str, Any]) -> duckdb.DuckDBPyConnection:
     Raises:
         QueryError: a setting is not known.
     """
-    # DuckDB's own choice for spilled data is `.tmp` in the working directory.
-    spill = os.path.join(tempfile.gettempdir(), f"lakestore-{uuid4().hex}")
-    settings = {"autoinstall_known_extensions": "false", "temp_directory": spill, **config}
+    settings = {"autoinstall_known_extensions": "false", "temp_directory": _spill_folder(), **config}
     try:
         con = duckdb.connect(":memory:", config=settings)
         con.execute("SET GLOBAL TimeZone = 'UTC'")
@@ -43,6 +42,23 @@ def start(config: Mapping[str, Any]) -> duckdb.DuckDBPyConnection:
     except (duckdb.Error, TypeError) as exc:
         raise QueryError(f"DuckDB does not start with these settings: {exc}") from exc
     return con
+
+
+def _spill_folder() -> str:
+    """Where one DuckDB is to spill, in a folder of this user's; empty, which is nowhere, where there can be none.
+
+    DuckDB's own choice is `.tmp` in the working directory, and what it makes can be read by everybody.
+    """
+    try:
+        folder = os.path.join(tempfile.gettempdir(), f"lakestore-{os.geteuid()}")
+        with suppress(FileExistsError):
+            os.mkdir(folder, 0o700)
+        if not is_private(folder, os.geteuid()):
+            folder = tempfile.mkdtemp(prefix="lakestore-")
+    except OSError:
+        return ""
+    # DuckDB makes and removes this one.
+    return os.path.join(folder, uuid4().hex)
 
 
 def _disable_progress_bar(con: duckdb.DuckDBPyConnection) -> None:

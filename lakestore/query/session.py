@@ -33,7 +33,7 @@ def connect(root: Path, snapshot: Snapshot, *, config: Mapping[str, Any] | None 
     """An in-memory DuckDB connection that sees the snapshot: every lake table as a view, and `results`.
 
     Cursors of the connection see the same. The time zone is UTC, no extension is ever downloaded, and spilled data
-    goes to the system's temporary directory. Whoever calls closes it.
+    goes to a folder of this user's in the system's temporary directory. Whoever calls closes it.
 
     Args:
         root: the lake's root directory.

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 import re
+import stat
+import tempfile
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -285,6 +288,26 @@ def test_settings_are_the_users_and_a_wrong_one_is_named(lake: QueryLake) -> Non
         assert con.execute("SELECT current_setting('threads')").fetchall() == [(1,)]
     with pytest.raises(QueryError, match="no_such_setting"):
         query.connect(lake.root, lake.snapshot(), config={"no_such_setting": 1})
+
+
+@pytest.mark.parametrize("taken", [False, True])
+def test_what_is_spilled_lies_where_only_its_user_can_look(
+    lake: QueryLake, tmp_path: Path, taken: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    mine = tmp_path / "tmp" / f"lakestore-{os.geteuid()}"
+    mine.parent.mkdir()
+    if taken:
+        # Of that name, and open to others.
+        mine.mkdir()
+        mine.chmod(0o777)
+    with query.connect(lake.root, lake.snapshot(), config={"memory_limit": "60MB", "threads": 1}) as con:
+        con.execute(
+            "CREATE TEMP TABLE t AS SELECT md5(i::VARCHAR) AS a, md5((i + 1)::VARCHAR) AS b FROM range(1500000) r(i)"
+        )
+        (spilled,) = {path.parent for path in mine.parent.rglob("duckdb_temp*")}
+        assert stat.S_IMODE(spilled.parent.stat().st_mode) == 0o700 and (spilled.parent == mine) is not taken
+    assert not spilled.exists()
 
 
 def test_ten_thousand_paths_stand_in_the_view_once(lake: QueryLake) -> None:
