@@ -78,6 +78,11 @@ def identify(
             paths = profile.identity.get("strategy", ())
             places = ", ".join(".".join(map(str, path)) for path in paths[:_NAMED]) or "none"
             more = f" and {len(paths) - _NAMED} more places" if len(paths) > _NAMED else ""
+            if isinstance(found := profile.first(document, "strategy"), int | float):
+                raise InvalidInputError(
+                    f"{where} gives {found!r} as its strategy, which is not text: name one in it, or give one: "
+                    'strategy="…" in Python, --strategy on the command line'
+                )
             raise InvalidInputError(
                 f"{where} names no strategy (profile {profile.name!r} looks at: {places}{more}); "
                 'give one: strategy="…" in Python, --strategy on the command line'

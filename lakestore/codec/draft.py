@@ -93,6 +93,8 @@ def _with_tables(draft: Draft, tables: Mapping[str, Any]) -> Draft:
         raise InvalidInputError(f"{draft.where} is not a JSON object: tables can be put into an object only")
     added = []
     for name, given in tables.items():
+        if not isinstance(name, str):
+            raise InvalidInputError(f"tables: the name {name!r} is {type(name).__name__}, not text")
         if name in draft.value:
             raise InvalidInputError(f"{draft.where} has a key {name!r}, and a table of that name is given: rename one")
         table = arrow.table_of(given, name)

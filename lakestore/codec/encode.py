@@ -7,6 +7,7 @@ values, regions where they truly stand; what still differs is kept as a patch or
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ from lakestore.codec.prove import Proof, Written, presume, prove, worse, written
 from lakestore.errors import ConflictError, CorruptFileError
 from lakestore.model import Fidelity, LakeTable, NewColumn, SqlType
 
+_log = logging.getLogger("lakestore")
+_APART = "%s.%s is %s in this lake, and a document has %s there: such values are in %s__json, as JSON text"
 _ROUNDS = 12
 _OPENING = re.compile(rb"(?:\xef\xbb\xbf)?[ \t\r\n]*(?=[\[{])")
 
@@ -172,6 +175,8 @@ def place(region: Region, schema: Schema, decimals: bool) -> Placed:
             mark_wide=sorted(attempt.wide),
             settype=attempt.typed,
         )
+        for column, kind in attempt.apart:
+            _log.warning(_APART, table.name, column.name, column.type, kind, column.name)
     raise ConflictError(f"the columns of lake table {table.name!r} kept changing; nothing was saved, save again")
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -64,6 +64,7 @@ class Fit:
     Attributes:
         wishes, widen, wide, typed: what the catalog must reserve before the next attempt.
         blobs: bit masks and ids that the envelope keeps, referred to by place.
+        apart: columns whose type no value of a node fits, with that of the node, once in a lake's life.
         used: field ids of the columns that the nodes touched.
     """
 
@@ -73,6 +74,7 @@ class Fit:
     widen: set[int] = field(default_factory=set)
     wide: set[int] = field(default_factory=set)
     typed: dict[int, SqlType] = field(default_factory=dict)
+    apart: list[tuple[Column, SqlType]] = field(default_factory=list)
     blobs: list[bytes] = field(default_factory=list)
     used: set[int] = field(default_factory=set)
     _known: dict[tuple[int | None, str], Column] = field(default_factory=dict)
@@ -135,6 +137,8 @@ class Fit:
                 result = self._store(node, column)
             if result is None:
                 odd = _merge(render.texts(node), odd)
+                if not hollow and (parent, key + SIBLING) not in self._known:
+                    self.apart.append((column, natural))
             else:
                 columns, meta = result
         if odd is not None:
@@ -417,9 +421,8 @@ def _coarse(array: pa.Array) -> pa.Array:
 
 def _natural(node: Node) -> SqlType:
     if node.kind == "time":
-        if pa.types.is_date(node.array.type):
-            return "DATE"
-        return "TIMESTAMP" if node.array.type.tz is None else "TIMESTAMPTZ"
+        kind = node.array.type
+        return "DATE" if pa.types.is_date(kind) else "TIMESTAMP" if kind.tz is None else "TIMESTAMPTZ"
     if node.kind == "struct":
         return "STRUCT" if any(_natural(child) != "NULL" for child in node.children) else "JSON"
     if node.kind == "list":
@@ -429,9 +432,7 @@ def _natural(node: Node) -> SqlType:
 
 
 def _without_odd(node: Node) -> Node:
-    plain = node.slice(0, node.n)
-    plain.odd = None
-    return plain
+    return replace(node.slice(0, node.n), odd=None)
 
 
 def _parted(node: Node, odd: pa.Array | None, column: Column) -> tuple[Node, pa.Array | None] | None:

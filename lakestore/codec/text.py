@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import gc
 import json
@@ -22,6 +23,7 @@ from lakestore.errors import InvalidInputError
 
 BOM = b"\xef\xbb\xbf"
 _ZIP = b"PK\x03\x04"
+_PACKED = {b"\x1f\x8b": ".gz", b"\x28\xb5\x2f\xfd": ".zst"}
 LARGE = 256 << 10
 """Bytes of a text from which threads share its work: to hand some over takes 0.1 ms."""
 _LONG_INTEGER = re.compile(rb"\d{19}")
@@ -81,10 +83,7 @@ def parse(text: bytes, where: str, *, exact: bool = False) -> tuple[Any, bool]:
         try:
             return json.loads(body.decode()), True
         except UnicodeDecodeError as exc:
-            if body.startswith(_ZIP):
-                fact = f"{where} is a zip archive; 'lakestore migrate' reads freqtrade's, unpack others"
-            else:
-                fact = f"{where} is not UTF-8: byte {exc.start} ({exc.reason}); JSON is kept as UTF-8"
+            fact = _packed(body, where) or f"{where} is not UTF-8: byte {exc.start} ({exc.reason}); {_as_utf8(body)}"
             raise InvalidInputError(fact) from exc
         except json.JSONDecodeError as exc:
             fact = f"{where} is not JSON: line {exc.lineno} column {exc.colno} (character {exc.pos}): {exc.msg}"
@@ -95,6 +94,21 @@ def parse(text: bytes, where: str, *, exact: bool = False) -> tuple[Any, bool]:
             raise InvalidInputError(f"{where} is nested too deep for Python's json: flatten it") from exc
         except ValueError as exc:
             raise InvalidInputError(f"{where} cannot be read: {exc}") from exc
+
+
+def _packed(data: bytes, where: str) -> str | None:
+    """What to say of bytes that are a compressed file, None of others."""
+    if data.startswith(_ZIP):
+        return f"{where} is a zip archive; 'lakestore migrate' reads freqtrade's, unpack others"
+    ending = next((ending for magic, ending in _PACKED.items() if data.startswith(magic)), None)
+    return ending and f"{where} is compressed: give it as a file whose name ends in {ending}, or unpack it"
+
+
+def _as_utf8(data: bytes) -> str:
+    """What to do about bytes that are not UTF-8."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "it is UTF-16: convert it ('iconv -f UTF-16 -t UTF-8')"
+    return "JSON is kept as UTF-8: convert it"
 
 
 def has_long_integer(text: bytes) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -90,9 +91,31 @@ def test_parameters_are_a_list_or_a_dict(lake: Lake) -> None:
         assert lake.sql("SELECT count(*) FROM trades WHERE strategy = $1", right).fetchall() == [(1,)]
 
 
-def test_times_as_text_and_as_milliseconds_answer_together(lake: Lake) -> None:
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        (gzip.compress(b"{}", mtime=0), r"is compressed: give it as a file whose name ends in \.gz, or unpack it"),
+        ('{"strategy": "s"}'.encode("utf-16"), "is not UTF-8: byte 0 .*; it is UTF-16: convert it"),
+        (b'{"strategy": 5}', "gives 5 as its strategy, which is not text: .* strategy="),
+    ],
+)
+def test_what_is_almost_a_document_is_called_what_it_is(lake: Lake, source: bytes, says: str) -> None:
+    with pytest.raises(lakestore.InvalidInputError, match=says):
+        lake.save(source)
+
+
+def test_a_table_has_a_text_for_its_name(lake: Lake) -> None:
+    with pytest.raises(lakestore.InvalidInputError, match="tables: the name 1 is int, not text"):
+        lake.save({"strategy": "s"}, tables={1: pd.DataFrame({"pnl": [1.5]})})  # type: ignore[dict-item]
+
+
+def test_times_as_text_and_as_milliseconds_answer_together(lake: Lake, caplog: pytest.LogCaptureFixture) -> None:
     for at, times in enumerate((["2026-01-05 10:00"], [1767607200000], [1767607200001], [""], [None])):
         lake.save({"strategy": "s", "trades": [{"time": time} for time in times]}, task_id=str(at))
+    assert [record.getMessage() for record in caplog.records] == [
+        "trades.time is TIMESTAMP in this lake, and a document has BIGINT there: "
+        "such values are in time__json, as JSON text"
+    ]
     answer = lake.sql(
         "SELECT coalesce(time, epoch_ms(TRY_CAST(time__json AS BIGINT))) AS at FROM trades ORDER BY task_id"
     )
