@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from importlib import import_module
+from importlib import import_module, metadata
 from typing import TYPE_CHECKING, Any
 
 from lakestore.errors import (
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from lakestore.result import Result
     from lakestore.saving import Item
     from lakestore.storage import Difference, DualResultStorage, JsonResultStorage, LakeResultStorage, ResultStorage
+
+    __version__: str
 
 _PLACES = {
     "Difference": "lakestore.storage",
@@ -96,6 +98,8 @@ if not TYPE_CHECKING:
     # A type checker that saw it would take any name, however mistyped, for one of this module.
 
     def __getattr__(name: str) -> Any:
+        if name == "__version__":
+            return metadata.version(__name__)
         if name not in _PLACES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         value = getattr(import_module(_PLACES[name]), name)

@@ -120,6 +120,9 @@ def _encoded(
             seen.add(one.task_id)
             taken[place] = one
     stored = saver.catalog.get_many([one.task_id for one in taken.values()])
+    if stored:
+        # An old copy of the catalog may list what was deleted since.
+        saver.stamp.press_if_writable()
     columns = Columns(saver.catalog)
     ready = []
     for place, one in taken.items():

@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from lakestore.background import Background
-from lakestore.errors import AlreadyExistsError, CorruptFileError, StorageError
+from lakestore.errors import AlreadyExistsError, CorruptFileError, StorageError, reason
 from lakestore.model import Digest
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -126,7 +126,7 @@ class Files:
         try:
             make_folder(self.root)
         except OSError as exc:
-            raise StorageError(f"cannot make {self.root}: {exc.strerror or exc}") from exc
+            raise StorageError(f"cannot make {self.root}: {reason(exc)}") from exc
 
     def write(self, items: Sequence[tuple[str, Bytes]]) -> None:
         """Write new files; on return all of them are durable under their names.
@@ -159,7 +159,7 @@ class Files:
         except FileExistsError as exc:
             raise AlreadyExistsError(f"{self.path(name)} is there already; nothing was written") from exc
         except OSError as exc:
-            raise StorageError(f"cannot write {self.path(name)}: {exc.strerror or exc}") from exc
+            raise StorageError(f"cannot write {self.path(name)}: {reason(exc)}") from exc
 
     def _put(self, name: str, data: Bytes, replace: bool, time: datetime | None) -> None:
         folder, temp = name.rpartition("/")[0], _temporary(name)
@@ -188,7 +188,7 @@ class Files:
                 self._known.clear()
                 fd = self._open(name)
         except OSError as exc:
-            raise StorageError(f"cannot lock {self.path(name)}: {exc.strerror or exc}") from exc
+            raise StorageError(f"cannot lock {self.path(name)}: {reason(exc)}") from exc
         try:
             yield fd
         finally:
@@ -213,7 +213,7 @@ class Files:
         except FileNotFoundError as exc:
             raise self._missing(name) from exc
         except OSError as exc:
-            raise StorageError(f"cannot read {self.path(name)}: {exc.strerror or exc}") from exc
+            raise StorageError(f"cannot read {self.path(name)}: {reason(exc)}") from exc
 
     def compare(self, name: str, data: bytes, digest: Digest) -> None:
         """Refuse the bytes of a data file that are not the ones that were committed.
@@ -239,7 +239,7 @@ class Files:
         except FileNotFoundError as exc:
             raise self._missing(name) from exc
         except OSError as exc:
-            raise StorageError(f"cannot look at {self.path(name)}: {exc.strerror or exc}") from exc
+            raise StorageError(f"cannot look at {self.path(name)}: {reason(exc)}") from exc
 
     def remove(self, names: Iterable[str]) -> None:
         """Remove files, durably; one that is gone already is fine.
@@ -258,7 +258,7 @@ class Files:
                 with contextlib.suppress(FileNotFoundError):
                     self._sync_folder(folder)
         except OSError as exc:
-            raise StorageError(f"cannot remove {self.path(name)}: {exc.strerror or exc}") from exc
+            raise StorageError(f"cannot remove {self.path(name)}: {reason(exc)}") from exc
 
     def remove_empty_folders(self, folder: str) -> list[str]:
         """Remove a folder and those below it as far as nothing is in them; return the names of those removed.
@@ -272,7 +272,7 @@ class Files:
                 os.rmdir(base)
             except OSError as exc:
                 if exc.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT):
-                    raise StorageError(f"cannot remove the folder {base}: {exc.strerror or exc}") from exc
+                    raise StorageError(f"cannot remove the folder {base}: {reason(exc)}") from exc
             else:
                 gone.append(os.path.relpath(base, self.root).replace(os.sep, "/"))
         return gone
@@ -286,7 +286,7 @@ class Files:
 
         def refuse(exc: OSError) -> None:
             if not isinstance(exc, FileNotFoundError):
-                raise StorageError(f"cannot list {exc.filename}: {exc.strerror or exc}") from exc
+                raise StorageError(f"cannot list {exc.filename}: {reason(exc)}") from exc
 
         for base, folders, names in os.walk(self.path(folder), onerror=refuse):
             relative = os.path.relpath(base, self.root).replace(os.sep, "/")
@@ -304,7 +304,7 @@ class Files:
             with os.scandir(self.root) as entries:
                 names = sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
         except OSError as exc:
-            raise StorageError(f"cannot list {self.root}: {exc.strerror or exc}") from exc
+            raise StorageError(f"cannot list {self.root}: {reason(exc)}") from exc
         yield from names
 
     def scan(self, folder: str, *, deep: bool = True) -> Iterator[Found]:
@@ -322,7 +322,7 @@ class Files:
                     found = os.stat(self.path(name), follow_symlinks=False)
                     yield Found(name, found.st_size, datetime.fromtimestamp(found.st_mtime, UTC))
         except OSError as exc:
-            raise StorageError(f"cannot list {self.path(folder)}: {exc.strerror or exc}") from exc
+            raise StorageError(f"cannot list {self.path(folder)}: {reason(exc)}") from exc
 
     def _missing(self, name: str) -> CorruptFileError:
         return CorruptFileError(
@@ -459,7 +459,7 @@ class Writing:
             yield
         except OSError as exc:
             path = self._files.path(name)
-            raise StorageError(f"cannot write {path}: {exc.strerror or exc}; nothing was saved") from exc
+            raise StorageError(f"cannot write {path}: {reason(exc)}; nothing was saved") from exc
 
     def __enter__(self) -> Self:
         return self

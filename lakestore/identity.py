@@ -115,7 +115,7 @@ def _created_at(given: date | str | None, found: Any, otherwise: datetime) -> tu
     else:
         when = _parse(found)
         if when is None:
-            return otherwise, False
+            return otherwise if otherwise.tzinfo else otherwise.replace(tzinfo=UTC), False
     if when.tzinfo is None:
         return when.replace(tzinfo=UTC), True
     try:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 from uuid import UUID
 
@@ -19,6 +18,7 @@ from lakestore.catalog import Catalog
 from lakestore.catalog.bounds import Bounds
 from lakestore.catalog.embedded import EmbeddedServer
 from lakestore.catalog.snapshot import Snapshot, Wanted
+from lakestore.closing import Closing
 from lakestore.config import MAX_DOCUMENT, Config
 from lakestore.errors import (
     CatalogError,
@@ -47,7 +47,7 @@ class Parts:
     stamp: Stamp
 
 
-class Lake:
+class Lake(Closing):
     """A root directory of Parquet files and the catalog that says what is in it; safe for threads.
 
     Attributes:
@@ -175,7 +175,7 @@ class Lake:
 
     def save(
         self,
-        document: dict[str, Any] | list[Any] | str | bytes | Path,
+        document: dict[str, Any] | list[Any] | str | bytes | bytearray | memoryview | Path,
         *,
         task_id: str | None = None,
         strategy: str | None = None,
@@ -315,9 +315,11 @@ class Lake:
             details: False leaves `params` and `metrics` None, which halves what a page costs.
 
         Raises:
-            InvalidInputError: a time or a limit that is none.
+            InvalidInputError: a time or a limit that is none, or `after` is no result.
             NotFoundError: `after` is the id of no result.
         """
+        if not isinstance(after, ResultInfo | str | None):
+            raise InvalidInputError(f"after: {after!r} is no result of a list, nor the id of one")
         catalog = self._open_catalog()
         now = self._now()
         last = self.info(after) if isinstance(after, str) else after
@@ -439,14 +441,6 @@ class Lake:
         self._catalog.close()
         if self._server is not None:
             self._server.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def __reduce__(self) -> tuple[Callable[..., Self], tuple[Path]]:
         """Pickled, as workers get their arguments, it becomes the same lake, opened there for itself."""

@@ -7,10 +7,10 @@ import os
 from collections.abc import Callable, Mapping
 from datetime import date, timedelta
 from functools import partial
-from types import TracebackType
 from typing import Any, Self
 
 from lakestore import home, layout
+from lakestore.closing import Closing
 from lakestore.codec.profiles.registry import known
 from lakestore.config import Config, Mode
 from lakestore.errors import InvalidInputError, LakestoreError
@@ -20,7 +20,7 @@ from lakestore.storage import DualResultStorage, Journal, JsonResultStorage, Lak
 _log = logging.getLogger("lakestore")
 
 
-class ResultManager:
+class ResultManager(Closing):
     """The `ResultStorage` of the mode that is configured, with its methods; an engine needs no other.
 
     Attributes:
@@ -167,14 +167,6 @@ class ResultManager:
         """Let go of the storage."""
         if isinstance(self.storage, JsonResultStorage | LakeResultStorage | DualResultStorage):
             self.storage.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def __reduce__(self) -> tuple[Callable[[], Self], tuple[()]]:
         """Pickled, as workers get their arguments, it becomes one of the same configuration, opened there."""

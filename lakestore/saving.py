@@ -153,6 +153,8 @@ class Saver:
         found = self.catalog.get(taken.task_id)
         if found is not None:
             if taken.is_same(found):
+                # An old copy of the catalog may list what was deleted since.
+                self.stamp.press_if_writable()
                 return found
             if not replace:
                 raise taken.exists(found)

@@ -13,6 +13,7 @@ from hashlib import sha256
 from typing import Any, TypeVar
 
 from lakestore.catalog.reads import check_limit
+from lakestore.closing import Closing
 from lakestore.errors import (
     AlreadyExistsError,
     CatalogError,
@@ -42,7 +43,7 @@ _LONGEST_PAUSE = 60.0
 """Seconds for which a storage that could not be reached is left alone, doubled from one failure to the next."""
 
 
-class DualResultStorage:
+class DualResultStorage(Closing):
     """`ResultStorage` over a JSON tree and a lake that hold the same; safe for threads and processes.
 
     A save succeeds when the primary holds the result. Whatever the secondary does then, the caller is not troubled:

@@ -17,6 +17,7 @@ from uuid import UUID
 
 from lakestore import layout
 from lakestore.catalog.reads import check_limit
+from lakestore.closing import Closing
 from lakestore.codec import text
 from lakestore.codec.profiles.registry import Profiles, choose, shipped
 from lakestore.config import DEFAULT_PATTERN
@@ -43,7 +44,7 @@ _REMEMBERED = 100_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class JsonResultStorage:
+class JsonResultStorage(Closing):
     """`ResultStorage` over `<root>/<anything>/<task_id>.json`; safe for threads and processes.
 
     Files that other programs put there are results as well. A result that names no strategy has that of its folder,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from lakestore import layout
+from lakestore.closing import Closing
 from lakestore.errors import CatalogError, NotFoundError
 from lakestore.identity import moment
 from lakestore.lake import Lake
@@ -20,7 +21,7 @@ from lakestore.saving import Item
 from lakestore.storage.journal import Action, Journal
 
 
-class LakeResultStorage:
+class LakeResultStorage(Closing):
     """`ResultStorage` over a `Lake`, which stays the caller's to close.
 
     Attributes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,12 @@ def test_a_bad_item_costs_only_itself(lake: Lake) -> None:
     assert "run 7 names no strategy" in str(outcomes[3])
     assert {info.task_id for info in lake.results()} == {"t000", "t001", "t002"}
     assert lake.load("t002").to_json() == document(2)
+
+
+def test_a_time_without_zone_is_utc(lake: Lake) -> None:
+    item = Item(document={"strategy": "s"}, task_id="t", time=datetime(2026, 1, 2, 3))
+    assert [info.created_at for info in ok(lake.save_many([item]))] == [datetime(2026, 1, 2, 3, tzinfo=UTC)]
+    assert lake.info("t").created_at == datetime(2026, 1, 2, 3, tzinfo=UTC)
 
 
 def test_nothing_and_nothing_good_are_no_commit(lake: Lake) -> None:

@@ -129,6 +129,28 @@ def test_an_old_copy_is_told_of_when_it_is_opened_and_deletes_nothing(
             assert all(each.ok for each in lake.doctor() if each.name != "disk")
 
 
+def test_saving_again_what_an_old_copy_lists_is_no_success(root: Path, dsn: str, postgres: str, clock: Clock) -> None:
+    with opened(root, dsn, clock) as lake:
+        lake.save(run(1), task_id="a")
+    with copied(dsn, postgres) as old:
+        clock.wait(61)
+        with opened(root, dsn, clock) as lake:
+            lake.delete("a")
+        with opened(root, old, clock) as lake:
+            assert lake.exists("a")
+            for attempt in (
+                lambda: lake.save(run(1), task_id="a"),
+                lambda: lake.save_many([Item(document=run(1), task_id="a")]),
+            ):
+                with pytest.raises(CatalogError, match="older than its lake"):
+                    attempt()
+            backdate(lake)
+            list(sync(lake, adopt=True))
+            assert not lake.exists("a")
+            lake.save(run(1), task_id="a")
+            assert lake.load("a").document == run(1)
+
+
 def test_field_ids_given_out_since_are_not_given_out_again(root: Path, dsn: str, postgres: str, clock: Clock) -> None:
     with opened(root, dsn, clock) as lake:
         lake.save(run(1), task_id="a")

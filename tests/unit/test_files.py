@@ -81,7 +81,7 @@ def test_a_call_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Mo
         failed = False
     except StorageError as exc:
         failed = True
-        assert "No space left on device; nothing was saved" in str(exc)
+        assert "No space left on device (make room on that disk); nothing was saved" in str(exc)
     monkeypatch.undo()
     assert sorted(files.list()) == ([] if failed else ["t/a/x.parquet", "t/b/y.parquet"])
     assert failed == (count > nth)

@@ -44,7 +44,7 @@ LAYERS = (
     ("background",),
     ("config", "compression"),
     ("model",),
-    ("errors", "locks"),
+    ("closing", "errors", "locks"),
 )
 """From top to bottom; units in one line do not know each other."""
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from lakestore.codec.profiles.declaration import parse
 from lakestore.codec.profiles.profile import GENERIC, SHIPPED, Profile
-from lakestore.errors import InvalidInputError, NotFoundError, StorageError
+from lakestore.errors import InvalidInputError, NotFoundError, StorageError, reason
 
 Profiles = Mapping[str, Profile]
 """Profiles by name in the order in which they are tried: a user's own, the shipped ones, `generic`."""
@@ -38,7 +38,7 @@ def known(folder: Path | None) -> Profiles:
     except (FileNotFoundError, NotADirectoryError):
         return shipped()
     except OSError as exc:
-        raise StorageError(f"cannot read the profiles in {folder}: {exc.strerror or exc}") from exc
+        raise StorageError(f"cannot read the profiles in {folder}: {reason(exc)}") from exc
     own: dict[str, Profile] = {}
     for path in files:
         profile = read(path)
@@ -63,7 +63,7 @@ def read(path: Path) -> Profile:
     except FileNotFoundError as exc:
         raise NotFoundError(f"there is no profile {path}") from exc
     except OSError as exc:
-        raise StorageError(f"cannot read profile {path}: {exc.strerror or exc}") from exc
+        raise StorageError(f"cannot read profile {path}: {reason(exc)}") from exc
 
 
 @lru_cache(maxsize=256)
