@@ -252,7 +252,7 @@ def test_a_password_is_in_no_message_log_or_title(
             titles = conn.execute("SELECT application_name, query FROM pg_stat_activity").fetchall()
             conn.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                "WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()"
             )
         seen.append(str(titles))
     with pytest.raises(CatalogError) as refused:

@@ -447,7 +447,7 @@ def test_a_run_stopped_by_its_last_file_leaves_none(lake: Lake, tree: Path, tmp_
     (tree / "run.json").write_bytes(b"{")
     for others, left in (
         (0, "stopped when no file was left\n"),
-        (9, "files left; the same command goes on with them\n"),
+        (9, " left; the same command goes on\n"),
     ):
         for n in range(others):
             (tree / f"run-{n}.json").write_bytes(b"{")
