@@ -226,11 +226,11 @@ def rows_of(data: Any, where: str, *, first_row: int, rows: int) -> dict[int, pa
     try:
         found = as_integers(data) if first_row == 0 and rows else None
         if found is None:
-            return columns_of(table_of(data, where, first_row=first_row, rows=rows, dictionaries=True), where)
+            return from_buffer(data, where, first_row=first_row, rows=rows)
         footer, schema = found
         metadata = pq.ParquetFile(pa.BufferReader(footer), pre_buffer=False).metadata
         if metadata.num_rows != rows:
-            return columns_of(table_of(data, where, first_row=first_row, rows=rows, dictionaries=True), where)
+            return from_buffer(data, where, first_row=first_row, rows=rows)
         texts = _with_dictionary(metadata)
         file = pq.ParquetFile(pa.BufferReader(data), metadata=metadata, read_dictionary=texts, pre_buffer=False)
         table = file.read(columns=schema.names, use_threads=False)
