@@ -103,9 +103,9 @@ class Stamp:
             CatalogError: the catalog is older than its lake, or cannot be reached.
             StorageError, CorruptFileError: the stamp cannot be read.
         """
-        if self.is_behind():
-            raise self._old()
         self._seen = read(self._files)
+        if self._catalog.read_counter() < self._seen.number:
+            raise self._old()
         if not self._is_fresh():
             with contextlib.suppress(StorageError):
                 self.press(anew=True)
